@@ -1,0 +1,46 @@
+# Everything that a person does here, one short verb each. `make help` is made from the comments.
+
+BIN := .venv/bin
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv and install the locked dependencies; instant when nothing changed
+	@PYTHON="$(PYTHON)" ./.ci/setup
+
+demo: setup ## Run the whole thing: queue, mask, Postgres, account (embedded services)
+	@$(BIN)/pipeline demo $(ARGS)
+
+dev: setup ## Open the web UI with the sensor running (embedded services)
+	@$(BIN)/pipeline dev $(ARGS)
+
+stop: ## Stop the embedded services; their data stays
+	@test ! -x $(BIN)/pipeline || $(BIN)/pipeline stop
+
+test: setup ## Run the tests (ARGS="-k ledger" chooses some)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## Run ruff, the format check, mypy and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## Run the benchmarks
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# An existing constraints.txt keeps its versions as far as setup.py allows.
+lock: ## Resolve constraints.txt again, with uv (ARGS=--upgrade takes newer releases)
+	@command -v uv >/dev/null || { echo "lock: uv is not installed: pipx install uv" >&2; exit 1; }
+	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-config --custom-compile-command "make lock" \
+		--quiet --output-file constraints.txt $(ARGS)
+
+# A half-made .venv cannot stop anything, and is to be removed all the same.
+clean: ## Remove .venv and the tools' caches; the embedded services' data stays
+	-@$(MAKE) --no-print-directory stop
+	rm -rf .venv build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help setup demo dev stop test check bench lock clean

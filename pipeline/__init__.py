@@ -1,0 +1,1 @@
+"""Moves events from SQS into Postgres tables: masked, complete, each exactly once."""

@@ -1,0 +1,268 @@
+"""The command line: each command is a few lines over the rooms."""
+
+import dataclasses
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import feeds
+from pipeline.errors import PipelineError, SeedError
+from pipeline.local import services
+from pipeline.reasons import Reason
+from pipeline.resources.settings import without_services
+
+if TYPE_CHECKING:
+    from pipeline.demo import Report
+    from pipeline.messages import Event
+    from pipeline.operate.status import FeedStatus
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # its tracebacks show local variables, and so messages
+    help="Moves events from SQS into Postgres tables: masked, complete, each exactly once.\n\n"
+    "Without settings it works on an embedded queue and an embedded Postgres. Set "
+    "PIPELINE_POSTGRES_URL and the usual AWS variables to work on real ones.",
+)
+_out = Console()
+_err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+FeedName = Annotated[str, typer.Argument(metavar="FEED", help="A feed, such as user_logins.")]
+
+
+def main() -> None:
+    """The console script: an error of ours is one line, and exit status 1."""
+    try:
+        app()
+    except PipelineError as error:
+        _err.print(f"[bold red]error[/] {error}", markup=True)
+        sys.exit(1)
+
+
+@app.command()
+def demo() -> None:
+    """Show the whole thing: seed a queue, let sensor and job work, account for every message.
+
+    Always on the embedded services, whatever the environment says.
+    """
+    chosen = without_services(os.environ)
+    for name in set(os.environ) - set(chosen):
+        del os.environ[name]
+    with _out.status("starting the embedded queue and Postgres"):
+        before = services.find_running(services.local_folder())
+        from pipeline import demo as demonstration  # noqa: PLC0415 - Dagster and pandas: 3 s
+        from pipeline.definitions import defs  # noqa: PLC0415
+        from pipeline.resources.outside import Outside  # noqa: PLC0415
+
+        outside = Outside.of(os.environ)
+    feed = feeds.find("user_logins")
+    try:
+        with _out.status("working"):
+            report = demonstration.run(
+                defs(), feed, outside, tell=lambda line: _out.print(f"  {line}", highlight=False)
+            )
+    finally:
+        if before is None:
+            services.stop(services.local_folder())
+    _print_report(report)
+
+
+@app.command()
+def seed(  # noqa: PLR0917 - typer names them all
+    feed: FeedName,
+    count: Annotated[int, typer.Option(min=1, help="Messages to generate.")] = 1_000,
+    file: Annotated[
+        Path | None, typer.Option(help="Send this file instead: .json or .jsonl, or with .gz.")
+    ] = None,
+    random_seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same values.")
+    ] = None,
+    duplicates: Annotated[
+        float, typer.Option(help="Share of messages that repeat an earlier one.")
+    ] = 0.0,
+    malformed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SHARE|REASON=SHARE",
+            help="Share of broken messages, of all kinds evenly or for one reason code.",
+        ),
+    ] = None,
+    distinct: Annotated[
+        float, typer.Option(help="Distinct values of a masked field, as a share of COUNT.")
+    ] = 1.0,
+) -> None:
+    """Put events on a feed's queue, generated from its contract or from a file.
+
+    Example: pipeline seed user_logins --count 5000 --duplicates 0.1 --malformed not_json=0.02
+    """
+    from pipeline.produce import generate, seed_file  # noqa: PLC0415 - late, as above
+    from pipeline.produce import seed as sender  # noqa: PLC0415
+    from pipeline.produce.spoil import spoilable  # noqa: PLC0415
+    from pipeline.resources.outside import Outside  # noqa: PLC0415
+
+    chosen = feeds.find(feed)
+    events: Iterable[Event]
+    if file is not None:
+        events = seed_file.read_events(file)
+    else:
+        recipe = generate.Recipe(
+            count=count,
+            random_seed=random_seed,
+            duplicates=duplicates,
+            malformed=_malformed(malformed or [], spoilable(chosen)),
+            distinct=distinct,
+        )
+        recipe.check(chosen)
+        events = generate.generate(chosen, recipe)
+    queue = Outside.of(os.environ).queue_for_a_run(chosen)
+    with _out.status("sending") as status:
+        sent = sender.seed(queue, events, progress=lambda sent: status.update(f"sent {sent:,}"))
+    _out.print(f"sent {sent} events to {chosen.queue}", highlight=False)
+
+
+@app.command()
+def ingest(feed: FeedName) -> None:
+    """Drain a feed's queue in this process, through the same job that the sensor launches.
+
+    With DAGSTER_HOME set, its runs show in the web UI.
+    """
+    import dagster as dg  # noqa: PLC0415 - late, as above
+
+    from pipeline.definitions import defs  # noqa: PLC0415
+    from pipeline.operate.drain import drain  # noqa: PLC0415
+    from pipeline.resources.outside import Outside  # noqa: PLC0415
+
+    chosen = feeds.find(feed)
+    stored = bool(os.environ.get("DAGSTER_HOME"))
+    with (
+        dg.DagsterInstance.get() if stored else dg.DagsterInstance.ephemeral() as instance,
+        _out.status("ingesting"),
+    ):
+        for numbers in drain(defs(), chosen, Outside.of(os.environ), instance):
+            _out.print(
+                "received {received}: loaded {rows}, duplicate {duplicate},"
+                " quarantined {quarantined}, released {released}".format(**numbers),
+                highlight=False,
+            )
+
+
+@app.command()
+def status(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+) -> None:
+    """Show each feed: depth, in flight, dead letters, rows, quarantine, latest batches."""
+    from pipeline.operate.status import read_status  # noqa: PLC0415 - late, as above
+    from pipeline.resources.outside import Outside  # noqa: PLC0415
+
+    outside = Outside.of(os.environ)
+    found = [read_status(outside, feed) for feed in feeds.discover()]
+    if as_json:
+        told = {each.feed: dataclasses.asdict(each) for each in found}
+        typer.echo(json.dumps({"feeds": told}, indent=2, default=str))
+        return
+    for each in found:
+        _print_status(each)
+
+
+@app.command()
+def url() -> None:
+    """Print the warehouse's URL, password and all, as in: psql "$(pipeline url)"."""
+    from pipeline.resources.outside import Outside  # noqa: PLC0415 - late, as above
+
+    typer.echo(Outside.of(os.environ).postgres_url)
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="The port of the web UI.")] = 3000,
+) -> None:
+    """Open Dagster's web UI with the sensor running; its history is kept between starts."""
+    checkout = Path(__file__).parents[1]
+    home = services.local_folder() / "dagster"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copyfile(checkout / "dagster.yaml", home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    os.chdir(checkout)  # where workspace.yaml is
+    command = [sys.executable, "-m", "dagster", "dev", "--port", str(port)]
+    os.execv(command[0], command)  # noqa: S606 - no shell, and Ctrl-C reaches Dagster
+
+
+@app.command()
+def stop() -> None:
+    """Stop the embedded services; their data stays."""
+    stopped = services.stop(services.local_folder())
+    typer.echo("stopped the embedded services" if stopped else "no embedded services are running")
+
+
+def _malformed(given: list[str], possible: tuple[Reason, ...]) -> dict[Reason, float]:
+    shares: dict[Reason, float] = {}
+    for each in given:
+        name, _, share = each.rpartition("=")
+        try:
+            if name:
+                shares[Reason(name)] = float(share)
+            else:
+                shares |= {reason: float(share) / len(possible) for reason in possible}
+        except ValueError:
+            raise SeedError(
+                "--malformed takes a share, or a reason code and a share",
+                remedy=f"Write not_json=0.02, for example; the codes: {', '.join(possible)}",
+            ) from None
+    return shares
+
+
+def _print_report(report: "Report") -> None:
+    account = report.account
+    rows = Table(title="a few rows, as analysts see them", title_justify="left")
+    for column in report.columns:
+        rows.add_column(column, max_width=24, no_wrap=True)
+    for row in report.rows:
+        rows.add_row(*("" if value is None else str(value) for value in row))
+    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(account.quarantined.items()))
+    facts = Table(show_header=False, box=None)
+    for name, value in (
+        ("received", account.received),
+        ("loaded", account.loaded),
+        ("duplicate", account.duplicate),
+        ("quarantined", f"{account.quarantined.total()}  ({reasons})"),
+        ("released", account.released),
+        ("rate", f"{account.received / report.seconds:.0f} messages/s"),
+    ):
+        facts.add_row(name, str(value))
+    _out.print()
+    _out.print(facts)
+    _out.print()
+    _out.print(rows)
+    _out.print("every message is accounted for", style="bold green")
+
+
+def _print_status(each: "FeedStatus") -> None:
+    facts = Table(title=each.feed, title_justify="left", show_header=False)
+    reasons = ", ".join(f"{reason} {n}" for reason, n in each.quarantined_by_reason.items())
+    for name, value in (
+        ("depth", each.depth),
+        ("in flight", each.in_flight),
+        ("dead letters", "-" if each.dead_letter_depth is None else each.dead_letter_depth),
+        ("rows", each.rows),
+        ("quarantined", f"{each.quarantined}  ({reasons})" if reasons else each.quarantined),
+    ):
+        facts.add_row(name, str(value))
+    _out.print(facts)
+    runs = Table("committed (UTC)", "run", "received", "loaded", "duplicate", "quarantined")
+    for batch in each.last_runs:
+        runs.add_row(
+            f"{batch.committed_at:%Y-%m-%d %H:%M:%S}",
+            batch.run_id[:8],
+            *map(str, (batch.received, batch.loaded, batch.duplicate, batch.quarantined)),
+        )
+    if each.last_runs:
+        _out.print(runs)

@@ -1,0 +1,192 @@
+"""A feed as Dagster shows it: an asset made of four ops, its job, its sensor and its checks."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import dagster as dg
+
+from pipeline.consume.batch import Account, Decoded
+from pipeline.consume.checks import checks
+from pipeline.consume.held import Held
+from pipeline.consume.load import Load, settle
+from pipeline.consume.metadata import column_schema, preview
+from pipeline.consume.readiness import check_sink
+from pipeline.consume.receive import receive
+from pipeline.consume.sensor import depth_sensor
+from pipeline.consume.settlement import decode_batch
+from pipeline.contract import Feed
+from pipeline.errors import values_kept_out
+from pipeline.masking.keyring import Keyring
+from pipeline.masking.mask import mask
+from pipeline.resources.outside import OutsideResource
+
+
+def ingest(feed: Feed) -> dg.Definitions:
+    """Everything that one feed needs in Dagster, made from its contract."""
+    asset = _asset(feed)
+    job = dg.define_asset_job(
+        f"ingest_{feed.name}",
+        # The asset's checks come along.
+        selection=dg.AssetSelection.assets(asset.key),
+        description=f"Moves a batch of {feed.name} from {feed.queue} to {feed.table}.",
+    )
+    return dg.Definitions(
+        assets=[asset],
+        asset_checks=checks(feed, asset.key),
+        jobs=[job],
+        sensors=[depth_sensor(feed, job_name=job.name)],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A batch on its way from op to op, in memory only.
+
+    Attributes:
+        held: The receipts, kept alive.
+        batch: The messages, decoded; from the op `mask` on, the frame is masked.
+        keyring: The keys.
+        url: The warehouse.
+        seconds: The time that each stage has taken.
+        account: What became of the messages, once it is committed.
+    """
+
+    held: Held
+    batch: Decoded
+    keyring: Keyring
+    url: str
+    seconds: dict[str, float]
+    account: Account | None = None
+
+    def __repr__(self) -> str:
+        return f"InHand({self.batch.received} messages)"
+
+
+def _asset(feed: Feed) -> dg.AssetsDefinition:
+    extract, masked, load, acknowledge = _extract(feed), _mask(feed), _load(feed), _ack(feed)
+
+    @dg.graph_asset(
+        name=feed.name,
+        description=feed.description,
+        group_name="feeds",
+        kinds={"sqs", "pandas", "postgres"},
+        metadata={
+            "dagster/column_schema": column_schema(feed),
+            "dagster/table_name": ".".join(feed.schema_and_table),
+            "queue": feed.queue,
+        },
+    )
+    def the_asset() -> dg.MaterializeResult[None]:
+        result: dg.MaterializeResult[None] = acknowledge(load(masked(extract())))
+        return result
+
+    return the_asset
+
+
+@contextmanager
+def _stage(context: dg.OpExecutionContext, feed: Feed, hand: InHand, name: str) -> Iterator[None]:
+    """A stage over a batch in hand: timed, released where it fails, and no value gets out."""
+    started = time.monotonic()
+    with values_kept_out(feed=feed.name, stage=name):
+        try:
+            with hand.held.released_on_failure():
+                yield
+        except BaseException:
+            received = hand.batch.received
+            context.log.error("%s", Account(received=received, released=received))
+            raise
+    hand.seconds[name] = time.monotonic() - started
+
+
+def _extract(feed: Feed) -> dg.OpDefinition:
+    @dg.op(name=f"extract_{feed.name}", description="Receives a batch, decodes and validates it.")
+    def extract(context: dg.OpExecutionContext, outside: OutsideResource) -> InHand:
+        with values_kept_out(feed=feed.name, stage="extract"):
+            world = outside.reach()
+            keyring = check_sink(feed, url=world.postgres_url, keyring=world.keyring)
+            held = Held(queue := world.queue_for_a_run(feed), feed.limits)
+            started = time.monotonic()
+            with held.released_on_failure():
+                messages = receive(queue, held, feed.limits)
+                received = time.monotonic()
+                batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
+                decoded = time.monotonic()
+        context.log.info(
+            "received %d: %d rows, %d rejects, %d duplicates",
+            batch.received,
+            len(batch.entries),
+            len(batch.rejects),
+            batch.duplicates,
+        )
+        seconds = {"receive": received - started, "decode": decoded - received}
+        return InHand(held, batch, keyring, world.postgres_url, seconds)
+
+    return extract
+
+
+def _mask(feed: Feed) -> dg.OpDefinition:
+    @dg.op(name=f"mask_{feed.name}", description="Masks each column by its policy.")
+    def masked(context: dg.OpExecutionContext, hand: InHand) -> InHand:
+        with _stage(context, feed, hand, "mask"):
+            frame = mask(feed, hand.batch.frame, hand.keyring)
+        return replace(hand, batch=replace(hand.batch, frame=frame))
+
+    return masked
+
+
+def _load(feed: Feed) -> dg.OpDefinition:
+    @dg.op(
+        name=f"load_{feed.name}",
+        description="Settles the batch in one transaction: rows, ledger, quarantine, account.",
+    )
+    def load(context: dg.OpExecutionContext, hand: InHand) -> InHand:
+        with _stage(context, feed, hand, "load"):
+            account = settle(Load(feed, hand.batch, hand.keyring, context.run_id), hand.url)
+        context.log.info("committed: %s", account)
+        return replace(hand, account=account)
+
+    return load
+
+
+def _ack(feed: Feed) -> dg.OpDefinition:
+    @dg.op(
+        name=f"acknowledge_{feed.name}",
+        description="Deletes the batch from the queue, now that it is committed.",
+    )
+    def acknowledge(context: dg.OpExecutionContext, hand: InHand) -> dg.MaterializeResult[None]:
+        started = time.monotonic()
+        left = hand.held.acknowledge()
+        hand.seconds["acknowledge"] = time.monotonic() - started
+        if left:
+            context.log.warning("SQS kept %d messages; their redelivery will be harmless", left)
+        return dg.MaterializeResult(metadata=_metadata(feed, hand, left))
+
+    return acknowledge
+
+
+def _metadata(feed: Feed, hand: InHand, left: int) -> dict[str, dg.MetadataValue | float | int]:
+    account = hand.account or Account(received=0)
+    seconds = hand.seconds
+    entries = [*hand.batch.entries, *(reject.entry for reject in hand.batch.rejects)]
+    ages = [
+        (entry.message.received_at - entry.message.sent_at).total_seconds() for entry in entries
+    ]
+    return {
+        "rows": account.loaded,
+        "received": account.received,
+        "duplicate": account.duplicate,
+        "quarantined": account.quarantined.total(),
+        **{f"quarantined/{reason}": n for reason, n in sorted(account.quarantined.items())},
+        "released": account.released,
+        "not acknowledged": left,
+        "unknown fields dropped": hand.batch.unknown,
+        "messages per second": account.received / max(sum(seconds.values()), 1e-9),
+        **{f"seconds/{stage}": value for stage, value in seconds.items()},
+        "oldest age on arrival (s)": max(ages, default=0.0),
+        "median age on arrival (s)": statistics.median(ages) if ages else 0.0,
+        "preview": preview(feed, hand.batch.frame),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(feed)),
+    }

@@ -1,0 +1,155 @@
+"""Decodes message bodies and holds them against the contract: a bad one costs only itself."""
+
+import json
+from typing import NoReturn
+
+import msgspec
+
+from pipeline.consume.batch import Row
+from pipeline.contract import SENT_AT, Feed, Field
+from pipeline.messages import Message
+from pipeline.reasons import Reason, Refused
+from pipeline.types import Scalar
+
+_decoder = msgspec.json.Decoder()
+_Tree = dict[str, "_Tree | None"]
+_Object = dict[str, object]
+
+
+class Decoder:
+    """Reads the messages of one feed."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._fields = tuple((tuple(each.path.split(".")), each) for each in feed.fields)
+        self._named = _tree(feed)
+
+    def decode(self, message: Message) -> Row:
+        """What the message says.
+
+        Raises:
+            Refused: With the reason code, and the column at fault where one is.
+        """
+        record = _parse(message.body)
+        values = tuple(self._read(record, path, each, message) for path, each in self._fields)
+        return Row(values, _count_unknown(record, self._named))
+
+    def _read(
+        self, record: _Object, path: tuple[str, ...], field: Field, message: Message
+    ) -> Scalar | None:
+        if field.path == SENT_AT:
+            return field.type.read(message.sent_at)
+        try:
+            value = _at(record, path)
+            if value is None:
+                if field.nullable:
+                    return None
+                raise Refused(Reason.NULL)
+            return field.type.read(value)
+        except KeyError:
+            if field.nullable:
+                return None
+            raise Refused(Reason.MISSING, field=field.name) from None
+        except Refused as refused:
+            raise Refused(refused.reason, field=field.name) from None
+
+
+def _tree(feed: Feed) -> _Tree:
+    """The names of the contract as nested dicts, None at the leaves."""
+    tree: _Tree = {}
+    for each in feed.fields:
+        if each.path == SENT_AT:
+            continue
+        *parents, leaf = each.path.split(".")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {}) or {}
+        branch[leaf] = None
+    return tree
+
+
+def _at(record: _Object, path: tuple[str, ...]) -> object:
+    value: object = record
+    for name in path:
+        if not isinstance(value, dict):
+            if value is None:  # a null parent holds no child
+                raise KeyError(name)
+            raise Refused(Reason.WRONG_TYPE)
+        value = value[name]
+    return value
+
+
+def _count_unknown(record: _Object, named: _Tree) -> int:
+    unknown = len(record.keys() - named.keys())
+    for name, branch in named.items():
+        value = record.get(name)
+        if branch is not None and isinstance(value, dict):
+            unknown += _count_unknown(value, branch)
+    return unknown
+
+
+def _parse(body: str) -> _Object:
+    """The body as a JSON object without duplicate keys."""
+    try:
+        record = _decoder.decode(body)
+    except RecursionError:
+        raise Refused(Reason.TOO_DEEP) from None
+    except msgspec.ValidationError:  # JSON, but with a number that nothing here can hold
+        raise Refused(Reason.NUMBER_TOO_LARGE) from None
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        _explain(body)
+    if not isinstance(record, dict):
+        raise Refused(Reason.NOT_AN_OBJECT)
+    if not _surely_without_duplicates(body, record):
+        _refuse_duplicates(body)
+    return record
+
+
+def _surely_without_duplicates(body: str, record: _Object) -> bool:
+    """Whether counting alone shows that no key stands twice in a flat object.
+
+    Each pair of a JSON object has one colon outside strings. Without a backslash, the colons
+    inside strings are those of the decoded strings. What is left is at least the number of
+    pairs, so where it equals the number of keys that were kept, none was dropped.
+    """
+    if "\\" in body:
+        return False
+    colons = body.count(":")
+    for key, value in record.items():
+        if isinstance(value, str):
+            colons -= value.count(":")
+        elif isinstance(value, dict | list):
+            return False
+        colons -= key.count(":")
+    return colons == len(record)
+
+
+def _refuse_duplicates(body: str) -> None:
+    try:
+        json.loads(body, object_pairs_hook=_distinct)
+    except RecursionError:
+        raise Refused(Reason.TOO_DEEP) from None
+
+
+def _distinct(pairs: list[tuple[str, object]]) -> _Object:
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise Refused(Reason.DUPLICATE_KEY)
+    return record
+
+
+def _explain(body: str) -> NoReturn:
+    """Finds the reason code for a body that the decoder refused."""
+    if not body.strip():
+        raise Refused(Reason.EMPTY_BODY)
+    try:
+        # The standard library's decoder accepts NaN and lone surrogates: it can tell them apart.
+        json.loads(body, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise Refused(Reason.TOO_DEEP) from None
+    except ValueError:
+        raise Refused(Reason.NOT_JSON) from None
+    raise Refused(Reason.LONE_SURROGATE)
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise Refused(Reason.NOT_A_NUMBER)

@@ -1,0 +1,160 @@
+"""What a run holds: kept invisible by a heartbeat until it is acknowledged or released."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from pipeline.contract import Limits
+from pipeline.errors import told
+from pipeline.messages import Message, Queue
+
+_BATCH = 10  # entries of a batch call, the limit of SQS
+_ATTEMPTS = 3
+_FIRST_RELEASE = 10  # seconds; doubles with each delivery
+_LONGEST_RELEASE = 900
+
+_log = logging.getLogger(__name__)
+
+
+def tens(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """The messages in the portions that a batch call takes."""
+    for start in range(0, len(messages), _BATCH):
+        yield messages[start : start + _BATCH]
+
+
+class Held:
+    """The messages of one run, from their receipt to their acknowledgement or release.
+
+    A thread extends the visibility of each message at half its timeout. It lets go after
+    `hold_seconds`, so that a run that hangs does not keep its messages for ever.
+    """
+
+    def __init__(self, queue: Queue, limits: Limits) -> None:
+        self._queue = queue
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._hidden_at: dict[str, float] = {}
+        self._messages: dict[str, Message] = {}
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._heart.start()
+
+    def add(self, messages: Sequence[Message]) -> None:
+        """Takes messages into care, hidden since now."""
+        now = time.monotonic()
+        with self._lock:
+            for message in messages:
+                self._messages[message.receipt] = message
+                self._hidden_at[message.receipt] = now
+
+    def acknowledge(self) -> int:
+        """Deletes everything held from the queue; only ever called after the commit.
+
+        Refusals that may pass are tried again. What SQS keeps all the same is not an error, and
+        nothing else is one here either: the ledger makes a redelivery harmless.
+
+        Returns:
+            How many messages SQS did not delete.
+        """
+        try:
+            with ThreadPoolExecutor(self._limits.receivers) as pool:
+                return sum(pool.map(self._delete, tens(self._all())))
+        finally:
+            self.close()
+
+    def release(self) -> int:
+        """Gives everything back, to be delivered again after a back-off; never raises.
+
+        Returns:
+            How many messages were held.
+        """
+        messages = self._all()
+        self.close()
+        by_pause: dict[int, list[Message]] = {}
+        for message in messages:
+            pause = min(_FIRST_RELEASE * 2 ** min(message.receive_count - 1, 10), _LONGEST_RELEASE)
+            by_pause.setdefault(pause, []).append(message)
+        calls = [(ten, pause) for pause, some in by_pause.items() for ten in tens(some)]
+        with ThreadPoolExecutor(self._limits.receivers) as pool:
+            list(pool.map(lambda call: self._hide(*call), calls))
+        return len(messages)
+
+    @contextmanager
+    def released_on_failure(self) -> Iterator[None]:
+        """Releases everything where the block fails or is interrupted."""
+        try:
+            yield
+        except BaseException:
+            released = self.release()
+            _log.warning("released %d messages: they will be delivered again", released)
+            raise
+
+    def close(self) -> None:
+        """Stops the heartbeat and forgets what is held."""
+        self._over.set()
+        self._heart.join()
+        with self._lock:
+            self._messages.clear()
+            self._hidden_at.clear()
+
+    def _all(self) -> list[Message]:
+        with self._lock:
+            return list(self._messages.values())
+
+    def _delete(self, messages: Sequence[Message]) -> int:
+        rest, kept = tuple(messages), 0
+        for attempt in range(_ATTEMPTS):
+            try:
+                refusals = self._queue.delete(rest)
+            except Exception as error:  # noqa: BLE001 - a committed run must not fail any more
+                _log.warning("acknowledging: %s", told(error))
+                break
+            kept += len(refusals.final)
+            rest = refusals.retry
+            if not rest or self._over.wait(0.1 * 2**attempt):
+                break
+        with self._lock:
+            for message in messages:
+                self._messages.pop(message.receipt, None)
+                self._hidden_at.pop(message.receipt, None)
+        return kept + len(rest)
+
+    def _hide(self, messages: Sequence[Message], seconds: int) -> None:
+        try:
+            refusals = self._queue.hide(messages, seconds)
+        except Exception as error:  # noqa: BLE001 - they come back when their visibility ends
+            _log.warning("changing visibility: %s", told(error))
+            return
+        if refused := len(refusals.retry) + len(refusals.final):
+            _log.warning("SQS did not change the visibility of %d messages", refused)
+
+    def _beat(self) -> None:
+        half = self._limits.visibility_seconds / 2
+        last = time.monotonic() + self._limits.hold_seconds
+        while not self._over.wait(half / 4):
+            now = time.monotonic()
+            if now > last:
+                _log.error("held for %d s: letting go", self._limits.hold_seconds)
+                return
+            # What would pass the half before the next look is due now.
+            self._extend(now - half * 3 / 4)
+
+    def _extend(self, before: float) -> None:
+        with self._lock:
+            due = [
+                self._messages[receipt]
+                for receipt, hidden_at in self._hidden_at.items()
+                if hidden_at <= before
+            ]
+        for ten in tens(due):
+            if self._over.is_set():
+                return
+            now = time.monotonic()
+            self._hide(ten, self._limits.visibility_seconds)
+            with self._lock:
+                for message in ten:
+                    if message.receipt in self._hidden_at:
+                        self._hidden_at[message.receipt] = now

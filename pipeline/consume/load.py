@@ -1,0 +1,274 @@
+"""Settles a masked batch in one transaction: rows, ledger, quarantine and account together."""
+
+import random
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+from psycopg import sql
+
+from pipeline.consume.batch import Account, Decoded, Entry, Reject
+from pipeline.consume.settlement import quarantine_key
+from pipeline.consume.tables import column_types, table_name
+from pipeline.contract import Feed
+from pipeline.errors import AccountError, TableMismatch
+from pipeline.masking.keyring import Keyring
+from pipeline.reasons import Reason
+from pipeline.resources import postgres
+from pipeline.resources.postgres import Refusal, classify, describe
+
+_ATTEMPTS = 5
+_FIRST_PAUSE = 0.05  # seconds; doubles, with jitter
+# As many rows without a single good one, all refused alike: then it is the table, not the rows.
+_ALL_ALIKE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A masked batch, and what is needed to settle it.
+
+    Attributes:
+        feed: The contract.
+        batch: The batch; its frame holds masked values only.
+        keyring: Seals the bodies of what goes to the quarantine.
+        run_id: The run that settles it, for the account.
+    """
+
+    feed: Feed
+    batch: Decoded
+    keyring: Keyring
+    run_id: str
+
+
+def settle(load: Load, url: str) -> Account:
+    """Settles the batch; when this returns, it has committed.
+
+    A transaction that loses against another one is tried again as a whole.
+
+    Raises:
+        WarehouseUnavailable: Also where the answer to COMMIT was lost: whether the batch is in
+            is then not known, and its redelivery will tell by the ledger.
+        TableMismatch: The table refuses the batch, whatever the row.
+        AccountError: The counts do not add up; nothing was committed.
+    """
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            with postgres.connect(url) as connection:
+                return _Transaction(load, connection).settle()
+        except psycopg.Error as error:
+            if classify(error) is not Refusal.CONTENDED or attempt == _ATTEMPTS:
+                raise postgres.translate(error, feed=load.feed.name) from None
+        time.sleep(_FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+
+
+@dataclass(frozen=True, slots=True)
+class _Offender:
+    position: int
+    cause: str
+
+
+class _Transaction:
+    """One attempt. Leaving the connection's context commits it, or undoes it on an error."""
+
+    def __init__(self, load: Load, connection: psycopg.Connection) -> None:
+        self._load = load
+        self._feed = load.feed
+        self._connection = connection
+        # In key order, so that two runs never wait for each other in a circle.
+        entries = load.batch.entries
+        self._order = sorted(range(len(entries)), key=lambda place: entries[place].key)
+        self._offenders: list[_Offender] = []
+        self._loaded = 0
+
+    def settle(self) -> Account:
+        # What a deferred constraint refuses is to be refused by the row's own statement.
+        self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._stage()
+        self._insert(0, len(self._order))
+        if self._offenders and not self._loaded:
+            self._blame_the_table()
+        settled_before, conflicts = self._compare_with_ledger()
+        rejects = [
+            *self._load.batch.rejects,
+            *(Reject(self._entry(o.position), Reason.REFUSED_BY_DATABASE) for o in self._offenders),
+            *(Reject(self._entry(position), Reason.CONFLICT) for position in conflicts),
+        ]
+        quarantined = self._quarantine(rejects)
+        account = Account(
+            received=self._load.batch.received,
+            loaded=self._loaded,
+            duplicate=self._load.batch.duplicates
+            + (settled_before - self._loaded)
+            + (len(rejects) - quarantined.total()),
+            quarantined=quarantined,
+        )
+        self._record(account)
+        return account
+
+    def _entry(self, position: int) -> Entry:
+        return self._load.batch.entries[self._order[position]]
+
+    def _stage(self) -> None:
+        """Copies the batch into a temporary table of the contract's own types."""
+        types = column_types(self._feed)
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+            for name, kind in types.items()
+        )
+        self._connection.execute(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE incoming (__position integer, __key bytea,"
+                " __content bytea, {}) ON COMMIT DROP"
+            ).format(columns)
+        )
+        frame = self._load.batch.frame.iloc[self._order]
+        entries = [self._entry(position) for position in range(len(self._order))]
+        values = [frame[name].tolist() for name in types]
+        keys = [entry.key for entry in entries]
+        contents = [entry.content for entry in entries]
+        self._copy("incoming", zip(range(len(entries)), keys, contents, *values, strict=True))
+
+    def _copy(self, table: str, rows: Iterable[Sequence[object]]) -> None:
+        statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
+        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def _insert(self, first: int, end: int) -> None:
+        """Moves a range of rows into ledger and table; splits it where one row is refused."""
+        if first == end:
+            return
+        try:
+            with self._connection.transaction():
+                settled, inserted = self._insert_together(first, end)
+        except psycopg.Error as error:
+            if classify(error) is not Refusal.ROW:
+                raise
+            if end - first == 1:
+                self._isolate(first, describe(error))
+                return
+            middle = (first + end) // 2
+            self._insert(first, middle)
+            self._insert(middle, end)
+            return
+        if settled != inserted:
+            raise AccountError(
+                f"table {self._feed.table} took {inserted} of {settled} rows without an error",
+                remedy="Look for a trigger or a rule that drops rows; nothing was committed",
+                feed=self._feed.name,
+            )
+        self._loaded += inserted
+
+    def _insert_together(self, first: int, end: int) -> tuple[int, int]:
+        """One statement: only what the ledger did not know reaches the table."""
+        names = sql.SQL(", ").join(sql.Identifier(name) for name in column_types(self._feed))
+        row = self._connection.execute(
+            sql.SQL(
+                """
+                WITH settled AS (
+                    INSERT INTO pipeline.ledger (feed, key, content)
+                    SELECT %(feed)s, __key, __content FROM incoming
+                    WHERE __position >= %(first)s AND __position < %(end)s
+                    ORDER BY __position
+                    ON CONFLICT DO NOTHING RETURNING key
+                ), inserted AS (
+                    INSERT INTO {table} ({names})
+                    SELECT {names} FROM incoming JOIN settled ON key = __key
+                    ORDER BY __position
+                    RETURNING 1
+                )
+                SELECT (SELECT count(*) FROM settled), (SELECT count(*) FROM inserted)
+                """
+            ).format(table=table_name(self._feed), names=names),
+            {"feed": self._feed.name, "first": first, "end": end},
+        ).fetchone()
+        assert row is not None  # noqa: S101 - two aggregates are always one row
+        return row[0], row[1]
+
+    def _isolate(self, position: int, cause: str) -> None:
+        self._offenders.append(_Offender(position, cause))
+        if len(self._offenders) >= _ALL_ALIKE and not self._loaded:
+            self._blame_the_table()
+
+    def _blame_the_table(self) -> None:
+        """Stops where nothing but refusals for one and the same cause has come."""
+        causes = {offender.cause for offender in self._offenders}
+        if len(self._offenders) >= _ALL_ALIKE and len(causes) == 1:
+            raise TableMismatch(
+                f"table {self._feed.table} refuses one row after the other ({causes.pop()})",
+                remedy="Compare the table's constraints with the contract; "
+                "the messages stay on the queue",
+                feed=self._feed.name,
+            )
+
+    def _compare_with_ledger(self) -> tuple[int, list[int]]:
+        """How many rows the ledger has with the same content, and which with another."""
+        rows = self._connection.execute(
+            """
+            SELECT __position, content = __content
+            FROM incoming JOIN pipeline.ledger ON feed = %s AND key = __key
+            """,
+            (self._feed.name,),
+        ).fetchall()
+        return sum(same for _, same in rows), [position for position, same in rows if not same]
+
+    def _quarantine(self, rejects: Sequence[Reject]) -> Counter[str]:
+        """Seals the rejects; those that lie there already are not counted."""
+        self._connection.execute(
+            "CREATE TEMPORARY TABLE refused (LIKE pipeline.quarantine INCLUDING DEFAULTS)"
+            " ON COMMIT DROP; ALTER TABLE refused DROP COLUMN quarantined_at"
+        )
+        sealed = {quarantine_key(reject.entry): self._sealed(reject) for reject in rejects}
+        self._copy("refused", [sealed[key] for key in sorted(sealed)])
+        rows = self._connection.execute(
+            """
+            INSERT INTO pipeline.quarantine
+                (feed, key, message_id, reason, field, receive_count, sent_at, body_sealed)
+            SELECT feed, key, message_id, reason, field, receive_count, sent_at, body_sealed
+            FROM refused ORDER BY key
+            ON CONFLICT DO NOTHING RETURNING reason
+            """
+        )
+        return Counter(reason for (reason,) in rows)
+
+    def _sealed(self, reject: Reject) -> tuple[object, ...]:
+        message = reject.entry.message
+        return (
+            self._feed.name,
+            quarantine_key(reject.entry),
+            message.message_id,
+            reject.reason.value,
+            reject.field,
+            message.receive_count,
+            message.sent_at,
+            self._load.keyring.seal(self._feed.name, message.body.encode(errors="surrogatepass")),
+        )
+
+    def _record(self, account: Account) -> None:
+        if not account.adds_up:
+            raise AccountError(
+                f"the account of this batch does not add up: {account}",
+                remedy="Nothing was committed; look for a trigger or a rule on the tables",
+                feed=self._feed.name,
+            )
+        self._connection.execute(
+            """
+            INSERT INTO pipeline.account
+                (batch_id, feed, run_id, received, loaded, duplicate, quarantined)
+            VALUES (%s, %s, %s, %s, %s, %s, %s)
+            """,
+            (
+                uuid.uuid4(),
+                self._feed.name,
+                self._load.run_id,
+                account.received,
+                account.loaded,
+                account.duplicate,
+                account.quarantined.total(),
+            ),
+        )

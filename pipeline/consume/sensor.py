@@ -1,0 +1,80 @@
+"""The sensor of a feed: one look at the depth, a pure decision, at most a few run requests."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from pipeline.consume.plan import Seen, decide
+from pipeline.contract import Feed
+from pipeline.errors import values_kept_out
+from pipeline.resources.outside import OutsideResource
+
+_INTERVAL_SECONDS = 5
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+_FINISHED = [
+    dg.DagsterRunStatus.SUCCESS,
+    dg.DagsterRunStatus.FAILURE,
+    dg.DagsterRunStatus.CANCELED,
+]
+_LATEST = 8  # finished runs that are looked at; so many failures make the longest pause
+
+
+def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
+    """The sensor that asks for runs of a job by the depth of the feed's queue.
+
+    It never receives. Its requests carry no run key: Dagster would never launch a key again
+    whose run failed (dagster#15982), while the messages are still there.
+    """
+
+    @dg.sensor(
+        name=f"{feed.name}_sensor",
+        job_name=job_name,
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks for runs by the depth of {feed.queue}.",
+    )
+    def look(context: dg.SensorEvaluationContext, outside: OutsideResource) -> dg.SensorResult:
+        with values_kept_out(feed=feed.name, stage="sensor"):
+            depth = outside.reach().queue_for_a_tick(feed).depth()
+            decision = decide(_seen(context, feed, job_name, depth.visible), feed.limits)
+        context.log.info(decision.reason)
+        waiting_since = decision.waiting_since
+        return dg.SensorResult(
+            run_requests=[dg.RunRequest() for _ in range(decision.runs)],
+            skip_reason=None if decision.runs else dg.SkipReason(decision.reason),
+            cursor=None if waiting_since is None else str(waiting_since),
+        )
+
+    return look
+
+
+def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth: int) -> Seen:
+    instance, limits = context.instance, feed.limits
+    oldest = datetime.now(UTC) - timedelta(seconds=limits.run_age_seconds)
+    active = instance.get_run_records(
+        dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED, created_after=oldest),
+        limit=limits.max_runs,
+    )
+    finished = instance.get_run_records(
+        dg.RunsFilter(job_name=job_name, statuses=_FINISHED), limit=_LATEST
+    )
+    failed_at: list[float] = []
+    for record in finished:
+        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+            break
+        failed_at.append(record.end_time or record.update_timestamp.timestamp())
+    return Seen(
+        now=time.time(),
+        depth=depth,
+        active=len(active),
+        failures=len(failed_at),
+        failed_at=max(failed_at, default=0.0),
+        waiting_since=float(context.cursor) if context.cursor else None,
+    )

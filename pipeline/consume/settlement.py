@@ -1,0 +1,116 @@
+"""Gives each message its identity, and frees a batch of what it holds twice."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+import msgspec
+import pandas as pd
+
+from pipeline.consume.batch import Decoded, Entry, Reject, Row
+from pipeline.consume.decode import Decoder
+from pipeline.contract import Feed
+from pipeline.messages import Message
+from pipeline.reasons import Reason, Refused
+
+_CONTENT_BYTES = 16
+
+
+def decode_batch(feed: Feed, messages: Sequence[Message], secret: bytes) -> Decoded:
+    """Decodes a batch and settles it within itself: the first of each event id wins.
+
+    Args:
+        feed: The contract.
+        messages: What the run received.
+        secret: The feed's settlement key, 32 bytes.
+    """
+    batch = _Batch(feed, secret)
+    for message in messages:
+        batch.add(message)
+    return Decoded(
+        frame=pd.DataFrame(
+            [row.values for row in batch.rows],
+            columns=[each.name for each in feed.fields],
+            # Object columns hold each value as it was read: no integer becomes a float beside a
+            # null, no string a number.
+            dtype=object,
+        ),
+        entries=tuple(batch.entries.values()),
+        rejects=tuple(batch.rejects.values()),
+        received=len(messages),
+        duplicates=batch.duplicates,
+        unknown=sum(row.unknown for row in batch.rows),
+    )
+
+
+class _Batch:
+    def __init__(self, feed: Feed, secret: bytes) -> None:
+        self._decoder = Decoder(feed)
+        self._identity = Identity(feed, secret)
+        self.entries: dict[bytes, Entry] = {}
+        self.rows: list[Row] = []
+        self.rejects: dict[bytes, Reject] = {}
+        self.duplicates = 0
+
+    def add(self, message: Message) -> None:
+        try:
+            row = self._decoder.decode(message)
+        except Refused as refused:
+            entry = self._identity.entry(message, None)
+            self._reject(Reject(entry, refused.reason, refused.field))
+            return
+        entry = self._identity.entry(message, row)
+        first = self.entries.setdefault(entry.key, entry)
+        if first is entry:
+            self.rows.append(row)
+        elif first.content == entry.content:
+            self.duplicates += 1
+        else:
+            self._reject(Reject(entry, Reason.CONFLICT))
+
+    def _reject(self, reject: Reject) -> None:
+        if self.rejects.setdefault(quarantine_key(reject.entry), reject) is not reject:
+            self.duplicates += 1
+
+
+class Identity:
+    """Computes the identity of a feed's messages, keyed with the feed's settlement key."""
+
+    def __init__(self, feed: Feed, secret: bytes) -> None:
+        paths = [each.path for each in feed.fields]
+        self._key_places = tuple(paths.index(path) for path in feed.key)
+        self._keyed = hmac.new(secret, digestmod=hashlib.sha256)
+
+    def entry(self, message: Message, row: Row | None) -> Entry:
+        """The message with its key and content.
+
+        The key comes from the contract's key fields, else from the producer's `event_id`, else
+        from SQS's message id, which a redrive or a producer's retry would change.
+        """
+        named: list[object]
+        if row is not None and self._key_places:
+            named = ["key", *(row.values[place] for place in self._key_places)]
+        elif message.event_id is not None:
+            named = ["event_id", message.event_id]
+        else:
+            named = ["message_id", message.message_id]
+        body = message.body.encode(errors="surrogatepass")
+        return Entry(
+            key=self._digest(msgspec.json.encode(named)),
+            content=self._digest(body)[:_CONTENT_BYTES],
+            message=message,
+        )
+
+    def _digest(self, content: bytes) -> bytes:
+        state = self._keyed.copy()
+        state.update(content)
+        return state.digest()
+
+
+def quarantine_key(entry: Entry) -> bytes:
+    """The key of a message in the quarantine: event and content, 32 bytes.
+
+    It differs from the event's own key, so that a corrected message with the same event id is
+    loaded, and a redriven one too.
+    """
+    return hashlib.sha256(entry.key + entry.content).digest()

@@ -1,0 +1,176 @@
+"""What a feed promises: one queue, one record shape, one table.
+
+A `Feed` is checked when it is built. A wrong one raises `ContractError`, which names the feed,
+the field and the rule, before anything runs.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from pipeline.errors import ContractError
+from pipeline.masking.policies import UNDECLARED, Policy
+from pipeline.types import Date, FieldType, Timestamp
+
+SENT_AT = "@sent_at"
+"""The path of the envelope's time: when SQS took the message (`SentTimestamp`). A redelivery has
+the same one, so a row's date does not depend on when it was loaded."""
+
+_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+_IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently
+_QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
+_VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of the record, and the column it becomes.
+
+    Attributes:
+        path: Where the value stands in the message; dots lead into nested objects
+            (`"device.id"`). `SENT_AT` for the time at which SQS took the message.
+        type: What the value may be.
+        policy: What becomes of it on the way into the table. Leaving it out is refused.
+        column: The column's name; the last part of the path if not given.
+        description: What the column holds, for the people who query it.
+        personal: Whether the value says something about a person.
+        nullable: Whether the value may be null or absent.
+    """
+
+    path: str
+    type: FieldType
+    policy: Policy = UNDECLARED
+    column: str = ""
+    description: str = ""
+    personal: bool = False
+    nullable: bool = False
+
+    @property
+    def name(self) -> str:
+        """The column's name."""
+        return self.column or self.path.rpartition(".")[2].removeprefix("@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How a feed's queue is worked off.
+
+    Attributes:
+        batch_messages: Messages that one run takes at most.
+        batch_bytes: Bytes of message bodies that one run takes at most.
+        receive_seconds: Seconds that one run goes on receiving at most.
+        receivers: Threads that receive and acknowledge.
+        visibility_seconds: How long SQS hides a received message; a heartbeat renews it at half.
+        hold_seconds: How long a run may hold a message at all; then the heartbeat lets go.
+        linger_seconds: How long a depth below `linger_messages` waits for company.
+        linger_messages: The depth from which a run starts at once.
+        max_runs: Runs of this feed that may be queued or running together.
+        run_age_seconds: From this age on a run counts as dead, whatever Dagster says of it.
+    """
+
+    batch_messages: int = 20_000
+    batch_bytes: int = 128 * 2**20
+    receive_seconds: float = 60.0
+    receivers: int = 8
+    visibility_seconds: int = 120
+    hold_seconds: int = 900
+    linger_seconds: float = 20.0
+    linger_messages: int = 500
+    max_runs: int = 2
+    run_age_seconds: float = 1800.0
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """Each broken rule: the name of the limit and what it must be."""
+        for name in self.__slots__:
+            if getattr(self, name) < (0 if name == "linger_seconds" else 1):
+                yield name, "must be positive"
+        if self.visibility_seconds > _VISIBILITY_LIMIT:
+            yield "visibility_seconds", f"must be at most {_VISIBILITY_LIMIT}, the limit of SQS"
+        if self.hold_seconds < self.visibility_seconds + self.receive_seconds:
+            yield "hold_seconds", "must cover visibility_seconds and receive_seconds"
+        if self.run_age_seconds < self.hold_seconds:
+            yield "run_age_seconds", "must be at least hold_seconds"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """A contract: what comes in, what is done to it, where it goes.
+
+    Attributes:
+        name: The feed's name; assets, jobs and sensors are named after it.
+        description: One or two sentences for the people who use the table.
+        queue: The name of the SQS queue.
+        table: The table, `name` or `schema.name`; in schema `public` if none is given.
+        fields: The columns, in the order of the table.
+        key: Paths of the fields that together identify an event, for producers that send no
+            `event_id`. Empty: the `event_id` attribute, or else SQS's message id.
+        limits: How the queue is worked off.
+    """
+
+    name: str
+    description: str
+    queue: str
+    table: str
+    fields: tuple[Field, ...]
+    key: tuple[str, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self._check_names()
+        for each in self.fields:
+            self._check_field(each)
+        columns = [each.name for each in self.fields]
+        for name in columns:
+            if columns.count(name) > 1:
+                self._refuse("each column is fed by one field", field=name)
+        self._check_key()
+        for name, rule in self.limits.problems():
+            self._refuse(f"limits.{name} {rule}")
+
+    @property
+    def schema_and_table(self) -> tuple[str, str]:
+        """The schema and the name of the table."""
+        schema, _, table = self.table.rpartition(".")
+        return schema or "public", table
+
+    def _check_names(self) -> None:
+        self._check_identifier(self.name, "name")
+        for part in self.schema_and_table:
+            self._check_identifier(part, "table")
+        if not _QUEUE.fullmatch(self.queue):
+            self._refuse("queue: 1 to 80 of A-Z a-z 0-9 _ - (FIFO queues are not read yet)")
+        if not self.fields:
+            self._refuse("fields: at least one")
+
+    def _check_field(self, each: Field) -> None:
+        self._check_identifier(each.name, "column", field=each.name)
+        if not all(each.path.split(".")):
+            self._refuse("path: names joined by single dots", field=each.name)
+        if each.path == SENT_AT and not isinstance(each.type, Date | Timestamp):
+            self._refuse("type: the time of sending is a Date or a Timestamp", field=each.name)
+        problem = each.type.problem() or each.policy.problem(personal=each.personal)
+        if problem:
+            self._refuse(problem, field=each.name)
+
+    def _check_key(self) -> None:
+        by_path = {each.path: each for each in self.fields}
+        for path in self.key:
+            if path not in by_path:
+                self._refuse("key: a field of this feed", field=path)
+            if by_path[path].nullable:
+                self._refuse("key: a field that is never null", field=path)
+
+    def _check_identifier(self, name: str, what: str, *, field: str | None = None) -> None:
+        if not _IDENTIFIER.fullmatch(name) or len(name.encode()) > _IDENTIFIER_BYTES:
+            rule = f"{what}: lower-case letters, digits and _, at most {_IDENTIFIER_BYTES} bytes"
+            self._refuse(rule, field=field)
+
+    def _refuse(self, rule: str, *, field: str | None = None) -> NoReturn:
+        raise ContractError(
+            "the contract does not hold together",
+            remedy="Correct the feed's file under pipeline/feeds/",
+            feed=self.name,
+            field=field,
+            rule=rule,
+        )

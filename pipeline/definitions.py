@@ -1,0 +1,27 @@
+"""The composition root: all feeds, all resources, one executor."""
+
+import dagster as dg
+
+from pipeline.consume.asset import ingest
+from pipeline.feeds import discover
+from pipeline.produce.seed_job import seed_job
+from pipeline.resources.outside import OutsideResource
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Everything that is deployed; nothing happens before Dagster asks for it."""
+    feeds = discover()
+    return dg.Definitions.merge(
+        *(ingest(feed) for feed in feeds),
+        dg.Definitions(
+            jobs=[seed_job(feed) for feed in feeds],
+            resources={
+                "outside": OutsideResource(),
+                # Raw data passes from op to op in memory, within one process, and nowhere else:
+                # docs/decisions/0002-in-process-and-in-memory.md
+                "io_manager": dg.mem_io_manager,
+            },
+            executor=dg.in_process_executor,
+        ),
+    )

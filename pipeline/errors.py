@@ -1,0 +1,175 @@
+"""Every error that this project raises on purpose, in one tree.
+
+An error says what happened, where (feed, field, rule), and what to do. It never holds a value
+of anybody's data, because Dagster stores the text of exceptions in the clear.
+
+    PipelineError
+    ├── ContractError          a feed file is wrong; found when definitions load
+    ├── SettingsError          an environment setting is missing or contradicts another
+    ├── KeyringError           the key file is missing, short, or readable by others
+    ├── QueueError             SQS refused or did not answer
+    │   ├── QueueMissing       no queue of that name
+    │   └── QueueUnreachable   the endpoint did not answer
+    ├── WarehouseError         Postgres refused
+    │   ├── WarehouseUnavailable   down, full, read-only, locked: passes by itself
+    │   └── TableMismatch      the table and the contract disagree: a person must act
+    ├── AccountError           the numbers of a batch do not add up; the transaction is undone
+    ├── RunFailed              a run in this process failed; holds the text of its error
+    ├── SeedError              a seed file or a seed setting is wrong
+    ├── LocalServiceError      the embedded Postgres or queue did not start
+    └── UnexpectedError        a bug: the type and the line of the original, not its text
+"""
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from typing import ClassVar
+
+
+class PipelineError(Exception):
+    """The base of the tree.
+
+    Args:
+        what: What happened, in one sentence without a value of anybody's data.
+        remedy: What the reader should do about it.
+        feed: The feed's name, where one is known.
+        field: The field's name, where one is at fault.
+        rule: The rule that was broken, as the contract names it.
+    """
+
+    code: ClassVar[str] = "E_PIPELINE"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        remedy: str,
+        feed: str | None = None,
+        field: str | None = None,
+        rule: str | None = None,
+    ) -> None:
+        self.what = what
+        self.remedy = remedy
+        self.feed = feed
+        self.field = field
+        self.rule = rule
+        places = [
+            f"{name} {value!r}"
+            for name, value in (("feed", feed), ("field", field), ("rule", rule))
+            if value is not None
+        ]
+        where = f" ({', '.join(places)})" if places else ""
+        super().__init__(f"{self.code}: {what}{where}. {remedy}")
+
+
+class ContractError(PipelineError):
+    """A feed file promises something that cannot hold."""
+
+    code = "E_CONTRACT"
+
+
+class SettingsError(PipelineError):
+    """An environment setting is missing or contradicts another."""
+
+    code = "E_SETTINGS"
+
+
+class KeyringError(PipelineError):
+    """The keyring cannot be trusted or read: nothing is received without it."""
+
+    code = "E_KEYRING"
+
+
+class QueueError(PipelineError):
+    """SQS refused a call."""
+
+    code = "E_QUEUE"
+
+
+class QueueMissing(QueueError):
+    """There is no queue of that name at the endpoint in use."""
+
+    code = "E_QUEUE_MISSING"
+
+
+class QueueUnreachable(QueueError):
+    """The endpoint did not answer in time."""
+
+    code = "E_QUEUE_UNREACHABLE"
+
+
+class WarehouseError(PipelineError):
+    """Postgres refused, for a reason that concerns no single row."""
+
+    code = "E_WAREHOUSE"
+
+
+class WarehouseUnavailable(WarehouseError):
+    """Postgres is down, full, read-only or busy: nothing is wrong with the messages."""
+
+    code = "E_WAREHOUSE_UNAVAILABLE"
+
+
+class TableMismatch(WarehouseError):
+    """The table and the contract disagree, or a right is missing: a person must act."""
+
+    code = "E_TABLE_MISMATCH"
+
+
+class AccountError(PipelineError):
+    """Received, loaded, duplicate, quarantined and released do not add up."""
+
+    code = "E_ACCOUNT"
+
+
+class RunFailed(PipelineError):
+    """A run that was started in this process failed."""
+
+    code = "E_RUN_FAILED"
+
+
+class SeedError(PipelineError):
+    """A seed file or a seed setting is wrong."""
+
+    code = "E_SEED"
+
+
+class LocalServiceError(PipelineError):
+    """The embedded Postgres or the embedded queue did not start."""
+
+    code = "E_LOCAL_SERVICE"
+
+
+class UnexpectedError(PipelineError):
+    """An error that nobody foresaw, stripped of its text, which may hold values."""
+
+    code = "E_UNEXPECTED"
+
+
+def told(error: Exception) -> str:
+    """What may be told of any error: the text of this project's own, the type of the others."""
+    return str(error) if isinstance(error, PipelineError) else type(error).__name__
+
+
+@contextlib.contextmanager
+def values_kept_out(*, feed: str, stage: str) -> Iterator[None]:
+    """Let only this project's errors out of a stage; strip every other one of its text.
+
+    Drivers, pandas and the standard library put values into their messages ("invalid literal
+    for int(): '...'"). What leaves here names the type and the line instead.
+
+    Raises:
+        PipelineError: As it was raised inside.
+        UnexpectedError: In place of any other exception.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the wall must stop every type
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise UnexpectedError(
+            f"{type(error).__name__} in stage {stage!r}, at {frame.filename}:{frame.lineno}",
+            remedy="This is a bug: report the type and the line; the text was withheld",
+            feed=feed,
+        ) from None

@@ -1,0 +1,1 @@
+"""Turns personal values into pseudonyms, keyed and column by column."""

@@ -1,0 +1,34 @@
+"""Masks a batch column by column, over the distinct values of each."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.contract import Feed, Field
+from pipeline.masking.keyring import Keyring
+
+
+def mask(feed: Feed, frame: pd.DataFrame, keyring: Keyring) -> pd.DataFrame:
+    """The frame as it may be stored.
+
+    Args:
+        feed: The contract that names each column's policy.
+        frame: One row per record, one object column per field, nulls as None.
+        keyring: The keys.
+
+    Returns:
+        A frame of the same shape, index and column order. Null stays null.
+    """
+    return pd.DataFrame(
+        {each.name: _mask_column(feed, each, frame[each.name], keyring) for each in feed.fields},
+        index=frame.index,
+    )
+
+
+def _mask_column(feed: Feed, field: Field, column: pd.Series, keyring: Keyring) -> pd.Series:
+    if field.policy.pattern is None:
+        return column
+    codes, distinct = pd.factorize(column)
+    masked = field.policy.mask(distinct.tolist(), keyring.field_key(feed.name, field.path))
+    # The last place answers the code -1, which factorize gives to null.
+    lookup = np.array([*masked, None], dtype=object)
+    return pd.Series(lookup[codes], index=column.index, dtype=object)

@@ -1,0 +1,71 @@
+"""A message, and the queue as a run sees it; `pipeline.resources.sqs` is the real one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Protocol, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as SQS delivered it.
+
+    Attributes:
+        message_id: SQS's id; another one after a dead-letter redrive.
+        receipt: The handle of this delivery.
+        body: The raw body: shown nowhere, not even in this object's representation.
+        sent_at: When SQS took the message, UTC.
+        received_at: When this run got it, UTC.
+        receive_count: How often it has been delivered, this time included.
+        event_id: The producer's `event_id` attribute, if it sent one.
+    """
+
+    message_id: str
+    receipt: str = field(repr=False)
+    body: str = field(repr=False)
+    sent_at: datetime
+    received_at: datetime
+    receive_count: int
+    event_id: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A message as a producer sends it.
+
+    Attributes:
+        event_id: Which event it is; the same one again is the same event again.
+        body: The raw body.
+    """
+
+    event_id: str
+    body: str = field(repr=False)
+
+
+_Sent = TypeVar("_Sent", Message, Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals(Generic[_Sent]):
+    """What a batch call of SQS did not do.
+
+    Attributes:
+        retry: What may pass when tried again.
+        final: What will not (`SenderFault`: as with a receipt that is no longer good).
+    """
+
+    retry: tuple[_Sent, ...] = ()
+    final: tuple[_Sent, ...] = ()
+
+
+class Queue(Protocol):
+    """One feed's queue. Every call raises `QueueError` where SQS does not do its work."""
+
+    def receive(self, count: int) -> list[Message]:
+        """Up to `count` (at most 10) messages; waits a moment where there are none."""
+
+    def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
+        """Deletes up to 10 messages."""
+
+    def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
+        """Sets the visibility timeout of up to 10 messages; 0 shows them at once."""

@@ -1,0 +1,58 @@
+"""Runs a feed's ingest job in this process: the same job that the sensor launches."""
+
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from pipeline.contract import Feed
+from pipeline.errors import RunFailed
+from pipeline.resources.outside import Outside
+
+# Dagster keeps its lines in its storage; the terminal gets what the command has to say.
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def ingest_once(
+    definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance
+) -> Mapping[str, object]:
+    """One run of the feed's job; returns the metadata of the materialisation.
+
+    Raises:
+        RunFailed: With the text of the error that stopped it.
+    """
+    job = definitions.resolve_job_def(f"ingest_{feed.name}")
+    result = job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
+    if not result.success:
+        raise RunFailed(
+            f"run {result.run_id} failed: {_told(result)}",
+            remedy="Nothing is lost: what was received and not committed is delivered again",
+            feed=feed.name,
+        )
+    (materialization,) = result.asset_materializations_for_node(feed.name)
+    return {name: value.value for name, value in materialization.metadata.items()}
+
+
+def drain(
+    definitions: dg.Definitions, feed: Feed, outside: Outside, instance: dg.DagsterInstance
+) -> Iterator[Mapping[str, object]]:
+    """Runs the job until nothing waits any more; yields the metadata of each run.
+
+    Raises:
+        RunFailed: A run failed.
+        QueueError: SQS refused or did not answer.
+    """
+    queue = outside.queue_for_a_tick(feed)
+    while True:
+        yield ingest_once(definitions, feed, instance)
+        if queue.depth().visible == 0:
+            return
+
+
+def _told(result: dg.ExecuteInProcessResult) -> str:
+    """The innermost error of the failed step: it is one of this project's, and holds no value."""
+    for event in result.all_events:
+        if event.is_step_failure and (error := event.step_failure_data.error):
+            while error.cause:
+                error = error.cause
+            return error.message.strip()
+    return "no step says why"

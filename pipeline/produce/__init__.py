@@ -1,0 +1,1 @@
+"""The producers' side: what puts events on a feed's queue."""

@@ -1,0 +1,1 @@
+"""What the outside world looks like from here: settings, SQS, Postgres, keys."""

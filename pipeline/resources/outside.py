@@ -1,0 +1,74 @@
+"""The outside world of this process: which queue, warehouse and keyring the settings lead to."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+
+from pipeline.contract import Feed
+from pipeline.local.services import ensure_running, local_folder
+from pipeline.resources.settings import read_settings
+from pipeline.resources.sqs import SqsQueue
+from pipeline.resources.sqs_client import Endpoint, make_client
+
+_TICK_SECONDS = 3.0  # a tick has 60 s in Dagster, and 15 s behind some proxies
+_RUN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where things are.
+
+    Attributes:
+        endpoint: SQS.
+        postgres_url: The warehouse. It holds a password, and shows in no representation.
+        keyring: The key file.
+    """
+
+    endpoint: Endpoint
+    postgres_url: str = field(repr=False)
+    keyring: Path
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """What an environment leads to; starts the embedded services where it names no other.
+
+        Raises:
+            SettingsError: The environment names one half of a configuration only.
+            LocalServiceError: The embedded services do not start.
+        """
+        settings = read_settings(environment)
+        keyring = settings.keyring or local_folder() / "keyring.json"
+        if settings.postgres_url is not None:
+            return cls(Endpoint(), settings.postgres_url, keyring)
+        services = ensure_running(local_folder())
+        endpoint = Endpoint(services.sqs_endpoint, embedded=True)
+        return cls(endpoint, services.postgres_url, keyring)
+
+    def queue_for_a_tick(self, feed: Feed) -> SqsQueue:
+        """The feed's queue, for one quick look."""
+        return self._queue(feed, read_seconds=_TICK_SECONDS, connections=1)
+
+    def queue_for_a_run(self, feed: Feed) -> SqsQueue:
+        """The feed's queue, for as many threads as the feed has receivers, and a heartbeat."""
+        connections = feed.limits.receivers + 1
+        return self._queue(feed, read_seconds=_RUN_SECONDS, connections=connections)
+
+    def _queue(self, feed: Feed, *, read_seconds: float, connections: int) -> SqsQueue:
+        client = make_client(self.endpoint, read_seconds=read_seconds, connections=connections)
+        return SqsQueue(client, feed, embedded=self.endpoint.embedded)
+
+
+class OutsideResource(dg.ConfigurableResource[Outside]):
+    """What ops and sensors ask for by the name `outside`.
+
+    It has no configuration: where a run reads and writes is decided by the environment of the
+    deployment, so that nobody can point one at another queue or table from the web UI.
+    """
+
+    def reach(self) -> Outside:
+        """What the environment of this process leads to, as `Outside.of`."""
+        return Outside.of(os.environ)

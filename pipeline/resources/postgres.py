@@ -1,0 +1,128 @@
+"""Connections to the warehouse, and what its refusals mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+import psycopg
+
+from pipeline.errors import (
+    SettingsError,
+    TableMismatch,
+    WarehouseError,
+    WarehouseUnavailable,
+)
+
+_CONNECT_SECONDS = 5
+_TCP_MILLISECONDS = 15_000
+_STATEMENT_MILLISECONDS = 120_000
+_LOCK_MILLISECONDS = 10_000
+
+# SQLSTATEs, as listed in appendix A of the Postgres manual.
+_CONTENDED = {"40001", "40P01"}
+_TRANSIENT = {"25006", "55P03", "57014"}
+_TRANSIENT_CLASSES = {"08", "53", "57"}
+_ROW_CLASSES = {"22", "23"}
+_ROW = {"54000", "P0001"}
+_NOT_NULL = "23502"  # the contract allows a null where the table does not: no single row's fault
+
+
+class Refusal(Enum):
+    """Whose fault a refusal is."""
+
+    CONTENDED = auto()  # another transaction's: the same one may pass at once
+    TRANSIENT = auto()  # the server's: it passes by itself
+    ROW = auto()  # one row's: the others may pass
+    SYSTEMIC = auto()  # the table's or a right's: a person must act
+
+
+def classify(error: psycopg.Error) -> Refusal:
+    """Whose fault an error of the driver is, by its SQLSTATE.
+
+    An error without one comes from the connection (refused, lost, timed out) and is transient.
+    """
+    state = error.sqlstate
+    if state in _CONTENDED:
+        return Refusal.CONTENDED
+    if state is None:
+        lost = isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+        return Refusal.TRANSIENT if lost else Refusal.SYSTEMIC
+    if state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES:
+        return Refusal.TRANSIENT
+    if state in _ROW or (state[:2] in _ROW_CLASSES and state != _NOT_NULL):
+        return Refusal.ROW
+    return Refusal.SYSTEMIC
+
+
+def describe(error: psycopg.Error) -> str:
+    """What may be told of an error: its SQLSTATE and the names of objects, never its text."""
+    names = {
+        "table": error.diag.table_name,
+        "column": error.diag.column_name,
+        "constraint": error.diag.constraint_name,
+    }
+    told = [f"SQLSTATE {error.sqlstate}" if error.sqlstate else type(error).__name__]
+    told += [f"{what} {name!r}" for what, name in names.items() if name]
+    return ", ".join(told)
+
+
+@contextmanager
+def translated(*, feed: str | None = None) -> Iterator[None]:
+    """Turns the driver's errors, which carry values, into this project's.
+
+    Raises:
+        WarehouseUnavailable: For what passes by itself.
+        TableMismatch: For what a person must mend.
+    """
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error, feed=feed) from None
+
+
+def translate(error: psycopg.Error, *, feed: str | None = None) -> WarehouseError:
+    """The error of this project that stands for one of the driver's."""
+    told = describe(error)
+    if classify(error) in {Refusal.CONTENDED, Refusal.TRANSIENT}:
+        return WarehouseUnavailable(
+            f"the warehouse is not available ({told})",
+            remedy="Nothing is lost: the messages stay on the queue. Check that Postgres is up, "
+            "writable, and has room and connections left",
+            feed=feed,
+        )
+    return TableMismatch(
+        f"the warehouse refused a statement ({told})",
+        remedy="Compare the table and the rights of the role with the contract; "
+        "the messages stay on the queue",
+        feed=feed,
+    )
+
+
+def connect(url: str) -> psycopg.Connection:
+    """A connection that gives up on a dead peer long before the visibility timeout.
+
+    Raises:
+        SettingsError: The URL cannot be parsed.
+        WarehouseUnavailable: The server does not answer or refuses the log-in.
+    """
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError:  # its text repeats the URL, and so the password
+        raise SettingsError(
+            "PIPELINE_POSTGRES_URL is not a Postgres URL",
+            remedy="Write it as postgresql://user:password@host:5432/database",
+        ) from None
+    with translated():
+        return psycopg.connect(
+            url,
+            connect_timeout=_CONNECT_SECONDS,
+            keepalives=1,
+            keepalives_idle=5,
+            keepalives_interval=5,
+            keepalives_count=2,
+            tcp_user_timeout=_TCP_MILLISECONDS,
+            application_name="pipeline",
+            options=f"-c statement_timeout={_STATEMENT_MILLISECONDS}"
+            f" -c lock_timeout={_LOCK_MILLISECONDS}"
+            " -c client_encoding=UTF8 -c timezone=UTC",
+        )

@@ -1,0 +1,81 @@
+"""The environment settings, read and held against each other.
+
+Nothing set: the embedded services. AWS settings and a Postgres URL: those. Half of it: an error,
+because a production queue drained into an embedded database, or generated events in a
+production one, is what nobody wants.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import SettingsError
+
+POSTGRES_URL = "PIPELINE_POSTGRES_URL"
+KEYRING = "PIPELINE_KEYRING"
+_AWS = (
+    "AWS_ENDPOINT_URL_SQS",
+    "AWS_ENDPOINT_URL",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ROLE_ARN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        postgres_url: The warehouse; None for the embedded services. It decides for the queue
+            too: SQS as boto3 finds it, or the embedded one.
+        keyring: The key file; None for the one in the local folder.
+    """
+
+    postgres_url: str | None
+    keyring: Path | None
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings of an environment.
+
+    Raises:
+        SettingsError: It names one half of a configuration only.
+    """
+    aws = [name for name in _AWS if environment.get(name)]
+    url = environment.get(POSTGRES_URL) or None
+    if aws and not url:
+        raise SettingsError(
+            f"{', '.join(aws)} given, but not {POSTGRES_URL}",
+            remedy=f"Set {POSTGRES_URL}, or unset the AWS settings to use the embedded services",
+        )
+    if url and not aws:
+        raise SettingsError(
+            f"{POSTGRES_URL} given, but no AWS settings",
+            remedy="Set AWS_REGION and credentials (or AWS_ENDPOINT_URL_SQS), "
+            f"or unset {POSTGRES_URL} to use the embedded services",
+        )
+    for one, other in (
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+    ):
+        if environment.get(one) and not environment.get(other):
+            raise SettingsError(f"{one} given, but not {other}", remedy=f"Set {other} as well")
+    keyring = environment.get(KEYRING)
+    return Settings(url, Path(keyring).expanduser() if keyring else None)
+
+
+def without_services(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the settings that would choose other than embedded services."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in _AWS and name not in {POSTGRES_URL, KEYRING}
+    }

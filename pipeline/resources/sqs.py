@@ -1,0 +1,190 @@
+"""One feed's queue over boto3."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from pipeline.contract import Feed
+from pipeline.messages import Event, Message, Refusals
+from pipeline.resources.sqs_client import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
+
+EVENT_ID = "event_id"
+"""The message attribute in which a producer names the event."""
+
+_WAIT_SECONDS = 1  # a long poll asks every host of SQS; a longer one only delays the end of a run
+_RETENTION_SECONDS = 14 * 86_400  # the most that SQS allows
+_MAX_RECEIVE_COUNT = 20  # room for an outage of the warehouse in the middle of runs
+
+_Tried = TypeVar("_Tried", Message, Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How full a queue is, as SQS estimates it.
+
+    Attributes:
+        visible: Messages that wait.
+        in_flight: Messages that somebody has received and not yet acknowledged.
+        delayed: Messages that are not yet to be seen.
+    """
+
+    visible: int
+    in_flight: int
+    delayed: int
+
+    @property
+    def total(self) -> int:
+        """All messages of the queue."""
+        return self.visible + self.in_flight + self.delayed
+
+
+class SqsQueue:
+    """One feed's queue; safe for use by several threads.
+
+    Raises:
+        QueueError: From every method, where SQS does not do its work.
+    """
+
+    def __init__(self, client: "SQSClient", feed: Feed, *, embedded: bool = False) -> None:
+        self._client = client
+        self._feed = feed
+        with translated(feed=feed):
+            self.url = _make(client, feed.queue) if embedded else _url(client, feed.queue)
+
+    def depth(self) -> Depth:
+        """How full the queue is; one call."""
+        with translated(feed=self._feed):
+            return _depth(self._client, self.url)
+
+    def dead_letter_depth(self) -> Depth | None:
+        """How full the dead-letter queue is; None where the queue has none."""
+        with translated(feed=self._feed):
+            answer = self._client.get_queue_attributes(
+                QueueUrl=self.url, AttributeNames=["RedrivePolicy"]
+            )
+            policy = answer.get("Attributes", {}).get("RedrivePolicy")
+            if not policy:
+                return None
+            name = json.loads(policy)["deadLetterTargetArn"].rpartition(":")[2]
+            return _depth(self._client, _url(self._client, name))
+
+    def receive(self, count: int) -> list[Message]:
+        """Up to `count` (at most 10) messages, hidden for the feed's visibility timeout."""
+        with translated(feed=self._feed):
+            answer = self._client.receive_message(
+                QueueUrl=self.url,
+                MaxNumberOfMessages=count,
+                WaitTimeSeconds=_WAIT_SECONDS,
+                VisibilityTimeout=self._feed.limits.visibility_seconds,
+                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+                MessageAttributeNames=[EVENT_ID],
+            )
+        now = datetime.now(UTC)
+        return [_message(each, now) for each in answer.get("Messages", ())]
+
+    def send(self, events: Sequence[Event]) -> Refusals[Event]:
+        """Sends up to 10 events of at most 1 MiB together, each with its `event_id`."""
+        with translated(feed=self._feed):
+            answer = self._client.send_message_batch(
+                QueueUrl=self.url,
+                Entries=[
+                    {
+                        "Id": str(place),
+                        "MessageBody": event.body,
+                        "MessageAttributes": {
+                            EVENT_ID: {"DataType": "String", "StringValue": event.event_id}
+                        },
+                    }
+                    for place, event in enumerate(events)
+                ],
+            )
+        return _refusals(events, answer.get("Failed", ()))
+
+    def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
+        """Deletes up to 10 messages."""
+        entries = [
+            {"Id": str(place), "ReceiptHandle": message.receipt}
+            for place, message in enumerate(messages)
+        ]
+        with translated(feed=self._feed):
+            answer = self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
+        return _refusals(messages, answer.get("Failed", ()))
+
+    def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
+        """Sets the visibility timeout of up to 10 messages; 0 shows them at once."""
+        entries = [
+            {"Id": str(place), "ReceiptHandle": message.receipt, "VisibilityTimeout": seconds}
+            for place, message in enumerate(messages)
+        ]
+        with translated(feed=self._feed):
+            answer = self._client.change_message_visibility_batch(
+                QueueUrl=self.url,
+                Entries=entries,  # type: ignore[arg-type]
+            )
+        return _refusals(messages, answer.get("Failed", ()))
+
+
+def _url(client: "SQSClient", name: str) -> str:
+    return client.get_queue_url(QueueName=name)["QueueUrl"]
+
+
+def _make(client: "SQSClient", name: str) -> str:
+    """Makes a queue and its dead-letter queue, as deploy would on AWS; finds them the next time."""
+    retention = str(_RETENTION_SECONDS)
+    dead_letters = client.create_queue(
+        QueueName=f"{name}-dead-letter", Attributes={"MessageRetentionPeriod": retention}
+    )
+    arn = client.get_queue_attributes(
+        QueueUrl=dead_letters["QueueUrl"], AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    policy = {"deadLetterTargetArn": arn, "maxReceiveCount": _MAX_RECEIVE_COUNT}
+    created = client.create_queue(
+        QueueName=name,
+        Attributes={"MessageRetentionPeriod": retention, "RedrivePolicy": json.dumps(policy)},
+    )
+    return created["QueueUrl"]
+
+
+def _depth(client: "SQSClient", url: str) -> Depth:
+    attributes = client.get_queue_attributes(
+        QueueUrl=url,
+        AttributeNames=[
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ],
+    )["Attributes"]
+    return Depth(
+        visible=int(attributes["ApproximateNumberOfMessages"]),
+        in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+        delayed=int(attributes["ApproximateNumberOfMessagesDelayed"]),
+    )
+
+
+def _message(each: "MessageTypeDef", now: datetime) -> Message:
+    system = each["Attributes"]
+    event_id = each.get("MessageAttributes", {}).get(EVENT_ID)
+    return Message(
+        message_id=each["MessageId"],
+        receipt=each["ReceiptHandle"],
+        body=each.get("Body", ""),
+        sent_at=datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
+        received_at=now,
+        receive_count=int(system["ApproximateReceiveCount"]),
+        event_id=event_id.get("StringValue") if event_id else None,
+    )
+
+
+def _refusals(
+    tried: Sequence[_Tried], failed: "Sequence[BatchResultErrorEntryTypeDef]"
+) -> Refusals[_Tried]:
+    return Refusals(
+        retry=tuple(tried[int(each["Id"])] for each in failed if not each["SenderFault"]),
+        final=tuple(tried[int(each["Id"])] for each in failed if each["SenderFault"]),
+    )

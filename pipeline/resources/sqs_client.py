@@ -1,0 +1,134 @@
+"""The boto3 client: where SQS is, how long to wait for it, and what its refusals mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.exceptions import ConnectionError as BotoConnectionError
+
+from pipeline.contract import Feed
+from pipeline.errors import PipelineError, QueueError, QueueMissing, QueueUnreachable, SettingsError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+_MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
+_DENIED = {"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where SQS is.
+
+    Attributes:
+        url: None for the one that boto3 finds by itself.
+        embedded: Whether it is the embedded queue: then queues are made as they are asked for.
+    """
+
+    url: str | None = None
+    embedded: bool = False
+
+
+def make_client(endpoint: Endpoint, *, read_seconds: float, connections: int = 10) -> "SQSClient":
+    """A client with bounded waiting and retries.
+
+    Args:
+        endpoint: Where SQS is.
+        read_seconds: How long to wait for an answer.
+        connections: As many as there are threads that use the client.
+
+    Raises:
+        SettingsError: Region, profile or credentials are missing.
+    """
+    config = Config(
+        connect_timeout=2,
+        read_timeout=read_seconds,
+        # botocore's "standard" mode retries throttling, 500, 503 and broken connections.
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=connections,
+    )
+    if endpoint.embedded:
+        return boto3.client(
+            "sqs",
+            endpoint_url=endpoint.url,
+            config=config,
+            region_name="us-east-1",
+            aws_access_key_id="embedded",
+            aws_secret_access_key="embedded",  # noqa: S106 - the embedded queue checks none
+        )
+    with translated():
+        session = boto3.Session()
+        if session.get_credentials() is None:
+            raise NoCredentialsError
+        return session.client("sqs", endpoint_url=endpoint.url, config=config)
+
+
+@contextmanager
+def translated(*, feed: Feed | None = None) -> Iterator[None]:
+    """Turns botocore's errors into this project's.
+
+    Raises:
+        SettingsError: Region, profile or credentials are missing.
+        QueueError: SQS refused or did not answer.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise _translate(error, feed) from None
+
+
+def _translate(error: Exception, feed: Feed | None) -> PipelineError:
+    name = feed.name if feed else None
+    queue = f"queue {feed.queue!r}" if feed else "SQS"
+    match error:
+        case ClientError():
+            return _refused(error, queue, name)
+        case NoCredentialsError() | PartialCredentialsError() | NoRegionError() | ProfileNotFound():
+            return SettingsError(
+                f"AWS settings are incomplete ({type(error).__name__})",
+                remedy="Set AWS_REGION, and credentials by AWS_PROFILE, "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a role",
+            )
+        case HTTPClientError() | BotoConnectionError():
+            return QueueUnreachable(
+                f"the endpoint of {queue} does not answer ({type(error).__name__})",
+                remedy="Check the network, AWS_REGION and AWS_ENDPOINT_URL_SQS; nothing is lost",
+                feed=name,
+            )
+    return QueueError(
+        f"{queue} could not be used ({type(error).__name__})",
+        remedy="Check the AWS settings; nothing is lost",
+        feed=name,
+    )
+
+
+def _refused(error: ClientError, queue: str, feed: str | None) -> QueueError:
+    code = error.response.get("Error", {}).get("Code", "unknown")
+    if code in _MISSING:
+        return QueueMissing(
+            f"{queue} does not exist",
+            remedy="Create it, or correct `queue` in the feed's file, AWS_REGION or the endpoint",
+            feed=feed,
+        )
+    if code in _DENIED:
+        remedy = "Check the credentials and the policy of the role"
+    elif code in _EXPIRED:
+        remedy = "Renew the credentials"
+    elif code.startswith(("Kms", "KMS")):
+        remedy = "Check the queue's KMS key and the role's right to use it"
+    else:
+        remedy = f"Look up {code} in the API reference of SQS"
+    return QueueError(f"{queue} refused {error.operation_name} ({code})", remedy=remedy, feed=feed)

