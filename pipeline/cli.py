@@ -32,6 +32,7 @@ app = typer.Typer(
     "Without settings it works on an embedded queue and an embedded Postgres. Set "
     "PIPELINE_POSTGRES_URL and the usual AWS variables to work on real ones.",
 )
+_SHORT = 10  # characters of a value: seven columns fit into a terminal of 80
 _out = Console()
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -222,11 +223,9 @@ def _malformed(given: list[str], possible: tuple[Reason, ...]) -> dict[Reason, f
 
 def _print_report(report: "Report") -> None:
     account = report.account
-    rows = Table(title="a few rows, as analysts see them", title_justify="left")
-    for column in report.columns:
-        rows.add_column(column, max_width=24, no_wrap=True)
+    rows = Table(*report.columns, box=None, padding=(0, 1, 0, 0), header_style="bold")
     for row in report.rows:
-        rows.add_row(*("" if value is None else str(value) for value in row))
+        rows.add_row(*("" if value is None else _shortened(str(value)) for value in row))
     reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(account.quarantined.items()))
     facts = Table(show_header=False, box=None)
     for name, value in (
@@ -240,9 +239,13 @@ def _print_report(report: "Report") -> None:
         facts.add_row(name, str(value))
     _out.print()
     _out.print(facts)
-    _out.print()
+    _out.print("\na few rows, as analysts see them:")
     _out.print(rows)
-    _out.print("every message is accounted for", style="bold green")
+    _out.print("\nevery message is accounted for", style="bold green")
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _SHORT else f"{value[: _SHORT - 1]}…"
 
 
 def _print_status(each: "FeedStatus") -> None:

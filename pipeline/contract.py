@@ -4,6 +4,7 @@ A `Feed` is checked when it is built. A wrong one raises `ContractError`, which 
 the field and the rule, before anything runs.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -124,6 +125,7 @@ class Feed:
         for name in columns:
             if columns.count(name) > 1:
                 self._refuse("each column is fed by one field", field=name)
+        self._check_paths()
         self._check_key()
         for name, rule in self.limits.problems():
             self._refuse(f"limits.{name} {rule}")
@@ -152,6 +154,13 @@ class Feed:
         problem = each.type.problem() or each.policy.problem(personal=each.personal)
         if problem:
             self._refuse(problem, field=each.name)
+
+    def _check_paths(self) -> None:
+        paths = {each.path for each in self.fields}
+        for each in self.fields:
+            parents = itertools.accumulate(each.path.split(".")[:-1], "{}.{}".format)
+            if not paths.isdisjoint(parents):
+                self._refuse("path: does not lead through another field", field=each.name)
 
     def _check_key(self) -> None:
         by_path = {each.path: each for each in self.fields}

@@ -110,11 +110,12 @@ def _work_off(
         ) as context:
             tick = sensor.evaluate_tick(context)
         cursor = tick.cursor
-        tell(f"sensor: {tick.skip_message or f'requests {len(tick.run_requests or ())} run'}")
-        for _ in tick.run_requests or ():
+        requests = tick.run_requests or ()
+        tell(f"sensor: {tick.skip_message or f'requests {len(requests)} run'}")
+        for _ in requests:
             numbers = ingest_once(definitions, feed, instance)
             tell(f"run: received {numbers['received']}, loaded {numbers['rows']}")
-        if not tick.run_requests:
+        if not requests:
             if time.monotonic() > deadline:
                 raise AccountError(
                     f"{queue.depth().total} messages are still on the queue after "

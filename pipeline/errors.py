@@ -164,8 +164,8 @@ def values_kept_out(*, feed: str, stage: str) -> Iterator[None]:
     """
     try:
         yield
-    except PipelineError:
-        raise
+    except PipelineError as error:
+        raise error from None  # what it was raised in the course of may hold values
     except Exception as error:  # noqa: BLE001 - the wall must stop every type
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise UnexpectedError(

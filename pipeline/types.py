@@ -132,7 +132,7 @@ class Number:
             raise Refused(Reason.OUT_OF_RANGE) from None
         if not self.minimum <= number <= self.maximum:
             raise Refused(Reason.OUT_OF_RANGE)
-        return number
+        return number + 0.0  # -0.0 becomes 0.0: equal numbers get equal pseudonyms
 
     def problem(self) -> str | None:
         """An empty range."""
@@ -237,9 +237,10 @@ class Version:
         packed = 0
         parts = value.split(".")
         for part in (*parts, *("0",) * (3 - len(parts))):
-            if len(part.lstrip("0")) > self.digits:
+            significant = part.lstrip("0")
+            if len(significant) > self.digits:
                 raise Refused(Reason.VERSION_PART_TOO_LARGE)
-            packed = packed * 10**self.digits + int(part)
+            packed = packed * 10**self.digits + int(significant or "0")
         return packed
 
     def problem(self) -> str | None:

@@ -1,6 +1,7 @@
 """Decodes message bodies and holds them against the contract: a bad one costs only itself."""
 
 import json
+from collections.abc import Collection
 from typing import NoReturn
 
 import msgspec
@@ -11,8 +12,11 @@ from pipeline.messages import Message
 from pipeline.reasons import Reason, Refused
 from pipeline.types import Scalar
 
+# Decoders give up at depths that differ between versions of Python; this one is the same on all.
+_LEVELS = 100
+
 _decoder = msgspec.json.Decoder()
-_Tree = dict[str, "_Tree | None"]
+_Tree = dict[str, "_Tree"]
 _Object = dict[str, object]
 
 
@@ -54,16 +58,14 @@ class Decoder:
 
 
 def _tree(feed: Feed) -> _Tree:
-    """The names of the contract as nested dicts, None at the leaves."""
+    """The names of the contract as nested dicts, empty at the leaves."""
     tree: _Tree = {}
     for each in feed.fields:
         if each.path == SENT_AT:
             continue
-        *parents, leaf = each.path.split(".")
         branch = tree
-        for parent in parents:
-            branch = branch.setdefault(parent, {}) or {}
-        branch[leaf] = None
+        for name in each.path.split("."):
+            branch = branch.setdefault(name, {})
     return tree
 
 
@@ -82,7 +84,7 @@ def _count_unknown(record: _Object, named: _Tree) -> int:
     unknown = len(record.keys() - named.keys())
     for name, branch in named.items():
         value = record.get(name)
-        if branch is not None and isinstance(value, dict):
+        if branch and isinstance(value, dict):
             unknown += _count_unknown(value, branch)
     return unknown
 
@@ -99,9 +101,26 @@ def _parse(body: str) -> _Object:
         _explain(body)
     if not isinstance(record, dict):
         raise Refused(Reason.NOT_AN_OBJECT)
+    if body.count("{") + body.count("[") > _LEVELS:
+        _refuse_depth(record)
     if not _surely_without_duplicates(body, record):
         _refuse_duplicates(body)
     return record
+
+
+def _refuse_depth(record: _Object) -> None:
+    level: list[object] = [record]
+    for _ in range(_LEVELS):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return
+    raise Refused(Reason.TOO_DEEP)
+
+
+def _children(value: object) -> Collection[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _surely_without_duplicates(body: str, record: _Object) -> bool:

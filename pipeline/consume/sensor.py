@@ -23,6 +23,7 @@ _FINISHED = [
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
+_REASON = "pipeline/requested_because"
 _LATEST = 8  # finished runs that are looked at; so many failures make the longest pause
 
 
@@ -44,10 +45,11 @@ def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
         with values_kept_out(feed=feed.name, stage="sensor"):
             depth = outside.reach().queue_for_a_tick(feed).depth()
             decision = decide(_seen(context, feed, job_name, depth.visible), feed.limits)
-        context.log.info(decision.reason)
         waiting_since = decision.waiting_since
         return dg.SensorResult(
-            run_requests=[dg.RunRequest() for _ in range(decision.runs)],
+            run_requests=[
+                dg.RunRequest(tags={_REASON: decision.reason}) for _ in range(decision.runs)
+            ],
             skip_reason=None if decision.runs else dg.SkipReason(decision.reason),
             cursor=None if waiting_since is None else str(waiting_since),
         )

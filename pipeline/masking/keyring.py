@@ -1,6 +1,7 @@
 """The keys: one root per version in a local file, and a key of its own for each purpose."""
 
 import base64
+import contextlib
 import os
 import secrets
 import stat
@@ -131,15 +132,14 @@ def _make(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(side, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
         try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             # A link is all or nothing, and fails where another process was first: its key stays.
-            os.link(side, path)
-        except FileExistsError:
-            pass
+            with contextlib.suppress(FileExistsError):
+                os.link(side, path)
         finally:
             side.unlink()
     except OSError as error:

@@ -28,6 +28,8 @@ from pipeline.types import (
 _NULLS = 0.3  # of the values of a nullable field
 _IPV6 = 0.1  # of the addresses
 _YEAR = 365 * 86_400
+_NEWEST = datetime(2026, 1, 1, tzinfo=UTC)  # fixed: a random seed gives the same moments any day
+_FAR = 1e6  # as far as a number goes from where its range ends, if that has one end only
 _WORD = 12  # letters of a text that has no samples and no shape
 
 
@@ -149,7 +151,7 @@ def _sample(kind: FieldType, rng: random.Random) -> object:  # noqa: PLR0911 - o
         case Integer():
             return rng.randint(kind.minimum, kind.maximum)
         case Number():
-            return rng.uniform(max(kind.minimum, -1e6), min(kind.maximum, 1e6))
+            return _number(kind, rng)
         case Timestamp():
             return _moment(rng).isoformat()
         case Date():
@@ -169,6 +171,13 @@ def _text(kind: Text, rng: random.Random) -> str:
     return "".join(rng.choice(alphabets.get(letter, letter)) for letter in kind.shape)
 
 
+def _number(kind: Number, rng: random.Random) -> float:
+    low, high = max(kind.minimum, -_FAR), min(kind.maximum, _FAR)
+    if low > high:  # the whole range lies beyond
+        low, high = max(kind.minimum, high - _FAR), min(kind.maximum, low + _FAR)
+    return rng.uniform(low, high)
+
+
 def _address(rng: random.Random) -> str:
     if rng.random() >= _IPV6:
         return ".".join(str(rng.randrange(256)) for _ in range(4))
@@ -177,4 +186,4 @@ def _address(rng: random.Random) -> str:
 
 
 def _moment(rng: random.Random) -> datetime:
-    return datetime.now(UTC) - timedelta(seconds=rng.randrange(_YEAR))
+    return _NEWEST - timedelta(seconds=rng.randrange(_YEAR))

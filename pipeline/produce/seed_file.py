@@ -2,12 +2,17 @@
 
 import gzip
 import json
+import re
 import uuid
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.errors import SeedError
 from pipeline.messages import Event
+
+# Not str.splitlines: that splits at U+2028 too, which may stand inside a JSON string.
+_LINE_END = re.compile(r"\r?\n")
 
 
 def read_events(path: Path) -> Iterator[Event]:
@@ -28,9 +33,9 @@ def read_events(path: Path) -> Iterator[Event]:
         text = content.decode()
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or 'not gzipped'})") from None
-    except (EOFError, UnicodeDecodeError) as error:
+    except (EOFError, UnicodeDecodeError, zlib.error) as error:
         raise _unusable(path, f"cannot be read ({type(error).__name__})") from None
-    bodies = _array(path, text) if kind == ".json" else text.splitlines()
+    bodies = _array(path, text) if kind == ".json" else _LINE_END.split(text)
     for body in bodies:
         if body.strip():
             yield Event(str(uuid.uuid4()), body)
@@ -39,7 +44,7 @@ def read_events(path: Path) -> Iterator[Event]:
 def _array(path: Path, text: str) -> list[str]:
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _unusable(path, "is not JSON") from None
     if not isinstance(values, list):
         raise _unusable(path, "is not a JSON array")

@@ -1,0 +1,136 @@
+"""The drain without Dagster's start-up, beside bare receive and delete with the same threads.
+
+Both take the same generated logins from the same embedded queue, in turn. The ratio is what
+decoding, masking, loading and holding cost; the rates are those of this machine at this moment.
+"""
+
+import resource
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import feeds
+from pipeline.consume.held import Held
+from pipeline.consume.load import Load, settle
+from pipeline.consume.readiness import check_sink
+from pipeline.consume.receive import receive
+from pipeline.consume.settlement import decode_batch
+from pipeline.contract import Feed
+from pipeline.local import services
+from pipeline.masking.mask import mask
+from pipeline.produce.generate import Recipe, generate
+from pipeline.produce.seed import seed
+from pipeline.resources.outside import Outside
+from pipeline.resources.sqs_client import Endpoint, make_client
+
+app = typer.Typer(add_completion=False)
+_MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Messages a second of both, in one round."""
+
+    bare: float
+    drain: float
+
+
+@app.command()
+def drain(
+    messages: Annotated[int, typer.Option(help="Messages in each round.")] = 20_000,
+    rounds: Annotated[int, typer.Option(help="Rounds; the median ratio counts.")] = 3,
+) -> None:
+    """Drain generated logins, and receive and delete as many without doing anything else."""
+    feed = feeds.find("user_logins")
+    with tempfile.TemporaryDirectory(prefix="pipeline-bench-") as folder:
+        place = Path(folder)
+        running = services.ensure_running(place)
+        try:
+            endpoint = Endpoint(running.sqs_endpoint, embedded=True)
+            outside = Outside(endpoint, running.postgres_url, place / "keyring.json")
+            results = [_round(feed, outside, messages) for _ in range(rounds)]
+        finally:
+            services.stop(place)
+    for result in results:
+        print(
+            f"bare receive and delete {result.bare:7.0f}/s   drain {result.drain:7.0f}/s   "
+            f"ratio {result.drain / result.bare:.2f}"
+        )
+    ratio = statistics.median(result.drain / result.bare for result in results)
+    print(f"median ratio {ratio:.2f} over {rounds} rounds of {messages:,} messages")
+    # Kilobytes on Linux, bytes on macOS.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(f"peak memory {peak / (_MEBIBYTE if sys.platform == 'darwin' else 1024):.0f} MiB")
+
+
+def _round(feed: Feed, outside: Outside, messages: int) -> Round:
+    return Round(
+        bare=messages / _timed(_bare, feed, outside, messages),
+        drain=messages / _timed(_drain, feed, outside, messages),
+    )
+
+
+def _timed(
+    work: Callable[[Feed, Outside], None], feed: Feed, outside: Outside, count: int
+) -> float:
+    """Seconds that the work takes over that many freshly seeded messages."""
+    exact = replace(feed, limits=replace(feed.limits, batch_messages=count))
+    queue = outside.queue_for_a_run(exact)
+    seed(queue, generate(exact, Recipe(count=count)), progress=lambda _sent: None)
+    started = time.perf_counter()
+    work(exact, outside)
+    seconds = time.perf_counter() - started
+    if left := queue.depth().total:
+        raise SystemExit(f"{left} messages were left on the queue: the figure would be wrong")
+    return seconds
+
+
+def _drain(feed: Feed, outside: Outside) -> None:
+    """What a run does, without Dagster."""
+    keyring = check_sink(feed, url=outside.postgres_url, keyring=outside.keyring)
+    queue = outside.queue_for_a_run(feed)
+    held = Held(queue, feed.limits)
+    messages = receive(queue, held, feed.limits)
+    batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
+    masked = replace(batch, frame=mask(feed, batch.frame, keyring))
+    account = settle(Load(feed, masked, keyring, run_id="benchmark"), outside.postgres_url)
+    if held.acknowledge() or account.loaded != len(messages):
+        raise SystemExit(f"not everything was loaded and acknowledged: {account}")
+
+
+def _bare(feed: Feed, outside: Outside) -> None:
+    """Receives and deletes with as many threads, and looks at nothing."""
+    connections = feed.limits.receivers
+    client = make_client(outside.endpoint, read_seconds=30, connections=connections)
+    url = outside.queue_for_a_run(feed).url
+    left = feed.limits.batch_messages
+    lock = threading.Lock()
+
+    def work() -> None:
+        nonlocal left
+        while left > 0:
+            answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+            messages = answer.get("Messages", [])
+            if messages:
+                client.delete_message_batch(
+                    QueueUrl=url,
+                    Entries=[
+                        {"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]}
+                        for place, each in enumerate(messages)
+                    ],
+                )
+            with lock:
+                left -= len(messages)
+
+    with ThreadPoolExecutor(connections) as pool:
+        for future in [pool.submit(work) for _ in range(connections)]:
+            future.result()
