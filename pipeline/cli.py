@@ -188,8 +188,9 @@ def dev(
 ) -> None:
     """Open Dagster's web UI with the sensor running; its history is kept between starts."""
     checkout = Path(__file__).parents[1]
+    services.ensure_running(services.local_folder())
     home = services.local_folder() / "dagster"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(checkout / "dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     os.chdir(checkout)  # where workspace.yaml is

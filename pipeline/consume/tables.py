@@ -1,5 +1,6 @@
 """The tables: a feed's own, made from its contract or held against it, and those of ours."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,24 +54,23 @@ CREATE TABLE IF NOT EXISTS pipeline.keyring (
 """
 
 _COLUMNS = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull AND NOT a.atthasdef,
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef,
        has_column_privilege(a.attrelid, a.attnum, 'INSERT')
 FROM pg_attribute a
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
   AND a.attidentity = '' AND a.attgenerated = ''
 """
 
-_PRETTY = {
-    "character varying": "varchar",
-    "timestamp with time zone": "timestamptz",
-}
+_VARCHAR = re.compile(r"(?:varchar|character varying)\((?P<length>[0-9]+)\)")
+_PRETTY = {"timestamp with time zone": "timestamptz"}
 _WIDER = {"integer": {"bigint", "numeric"}, "bigint": {"numeric"}}
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
     type: str
-    required: bool
+    not_null: bool
+    has_default: bool
     writable: bool
 
 
@@ -159,7 +159,7 @@ def _create_statement(feed: Feed) -> sql.Composed:
 
 def _columns(connection: psycopg.Connection, feed: Feed) -> dict[str, _Column]:
     rows = connection.execute(_COLUMNS, (table_name(feed).as_string(connection),))
-    return {name: _Column(kind, required, writable) for name, kind, required, writable in rows}
+    return {name: _Column(*column) for name, *column in rows}
 
 
 def _differences(feed: Feed, found: dict[str, _Column]) -> Iterator[tuple[str, str]]:
@@ -170,22 +170,21 @@ def _differences(feed: Feed, found: dict[str, _Column]) -> Iterator[tuple[str, s
             yield name, "the table lacks this column"
         elif not _holds(found[name].type, kind):
             yield name, f"the column is {found[name].type}, the contract wants {kind}"
-        elif name in nullable and found[name].required:
+        elif name in nullable and found[name].not_null:
             yield name, "the contract allows null, the column does not"
         elif not found[name].writable:
             yield name, "the role may not insert into this column"
     for name, column in found.items():
-        if name not in declared and column.required:
+        if name not in declared and column.not_null and not column.has_default:
             yield name, "the column must be filled, and the contract does not name it"
 
 
 def _holds(actual: str, declared: str) -> bool:
     """Whether a column of the actual type holds every value of the declared one."""
-    name, _, length = actual.partition("(")
-    name = _PRETTY.get(name.strip(), name.strip())
-    wanted, _, wanted_length = declared.partition("(")
-    if wanted == "varchar" and name == "text":
-        return True
-    if wanted == "varchar" and name == "varchar":
-        return not length or int(length.rstrip(")")) >= int(wanted_length.rstrip(")"))
-    return name == wanted or name in _WIDER.get(wanted, ())
+    wanted = _VARCHAR.fullmatch(declared)
+    if wanted is None:
+        return _PRETTY.get(actual, actual) == declared or actual in _WIDER.get(declared, ())
+    found = _VARCHAR.fullmatch(actual)
+    if found is None:
+        return actual in {"text", "character varying"}
+    return int(found["length"]) >= int(wanted["length"])

@@ -29,6 +29,7 @@ _NULLS = 0.3  # of the values of a nullable field
 _IPV6 = 0.1  # of the addresses
 _YEAR = 365 * 86_400
 _NEWEST = datetime(2026, 1, 1, tzinfo=UTC)  # fixed: a random seed gives the same moments any day
+_ROUNDING = 1e-9  # what a sum of shares may be off by
 _FAR = 1e6  # as far as a number goes from where its range ends, if that has one end only
 _WORD = 12  # letters of a text that has no samples and no shape
 
@@ -65,7 +66,7 @@ class Recipe:
                 _refuse(feed, f"{name} is a share between 0 and 1")
         if self.count < 1:
             _refuse(feed, "count is at least 1")
-        if self.duplicates + sum(self.malformed.values()) > 1:
+        if self.duplicates + sum(self.malformed.values()) > 1 + _ROUNDING:
             _refuse(feed, "the shares of duplicates and malformed messages exceed the whole")
         for reason in self.malformed:
             if reason not in spoilable(feed):
@@ -93,7 +94,7 @@ def generate(feed: Feed, recipe: Recipe) -> Iterator[Event]:
     maker = _Maker(feed, recipe, rng)
     kinds: list[Reason | str] = ["duplicate", *recipe.malformed]
     shares = [recipe.duplicates, *recipe.malformed.values()]
-    chosen = rng.choices([*kinds, "sound"], [*shares, 1 - sum(shares)], k=recipe.count)
+    chosen = rng.choices([*kinds, "sound"], [*shares, max(0.0, 1 - sum(shares))], k=recipe.count)
     sent: list[Event] = []
     for kind in chosen:
         if kind == "duplicate" and sent:

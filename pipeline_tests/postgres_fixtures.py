@@ -1,0 +1,40 @@
+"""Fixtures: one real Postgres for the test session, an empty database for each test."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pipeline.local.postgres import EmbeddedPostgres
+
+_serial: Final = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A running server; its `start()` gives the URL of its own database."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def warehouse_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of a database that is empty, and gone after the test whoever is connected."""
+    name = f"warehouse_{next(_serial)}"
+    own = postgres_server.start()
+    _execute(own, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield f"{own.rpartition('/')[0]}/{name}"
+    drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
+    _execute(postgres_server.start(), drop)
+
+
+def _execute(url: str, statement: sql.Composed) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement)
