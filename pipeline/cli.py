@@ -142,17 +142,24 @@ def ingest(feed: FeedName) -> None:
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
     chosen = feeds.find(feed)
+    outside = Outside.of(os.environ)
     stored = bool(os.environ.get("DAGSTER_HOME"))
     with (
         dg.DagsterInstance.get() if stored else dg.DagsterInstance.ephemeral() as instance,
         _out.status("ingesting"),
     ):
-        for numbers in drain(defs(), chosen, Outside.of(os.environ), instance):
+        for numbers in drain(defs(), chosen, outside, instance):
             _out.print(
                 "received {received}: loaded {rows}, duplicate {duplicate},"
                 " quarantined {quarantined}, released {released}".format(**numbers),
                 highlight=False,
             )
+    if held := outside.depth(chosen).in_flight:
+        _out.print(
+            f"{held} messages are held by another run; those of a run that was killed come back"
+            f" within {chosen.limits.visibility_seconds} s",
+            highlight=False,
+        )
 
 
 @app.command()
@@ -193,8 +200,9 @@ def dev(
     home.mkdir(mode=0o700, exist_ok=True)
     shutil.copyfile(checkout / "dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
-    os.chdir(checkout)  # where workspace.yaml is
-    command = [sys.executable, "-m", "dagster", "dev", "--port", str(port)]
+    os.chdir(home)  # in the checkout Dagster would warn of the dagster.yaml that is not used
+    workspace = str(checkout / "workspace.yaml")
+    command = [sys.executable, "-m", "dagster", "dev", "--port", str(port), "-w", workspace]
     os.execv(command[0], command)  # noqa: S606 - no shell, and Ctrl-C reaches Dagster
 
 

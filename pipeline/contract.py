@@ -18,7 +18,8 @@ SENT_AT = "@sent_at"
 """The path of the envelope's time: when SQS took the message (`SentTimestamp`). A redelivery has
 the same one, so a row's date does not depend on when it was loaded."""
 
-_IDENTIFIER = re.compile(r"[a-z_][a-z0-9_]*", re.ASCII)
+# Two leading underscores mark the columns that a load adds to its temporary table.
+_IDENTIFIER = re.compile(r"(?!__)[a-z_][a-z0-9_]*", re.ASCII)
 _IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours

@@ -99,7 +99,7 @@ def _work_off(
     """Ticks the sensor and executes what it requests until the queue holds nothing more."""
     sensor = definitions.resolve_sensor_def(f"{feed.name}_sensor")
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    cursor = None
+    cursor, said = None, None
     while queue.depth().total:
         with dg.build_sensor_context(
             instance=instance,
@@ -111,7 +111,10 @@ def _work_off(
             tick = sensor.evaluate_tick(context)
         cursor = tick.cursor
         requests = tick.run_requests or ()
-        tell(f"sensor: {tick.skip_message or f'requests {len(requests)} run'}")
+        says = tick.skip_message or f"requests {len(requests)} run"
+        if says != said:
+            tell(f"sensor: {says}")
+            said = says
         for _ in requests:
             numbers = ingest_once(definitions, feed, instance)
             tell(f"run: received {numbers['received']}, loaded {numbers['rows']}")

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg
@@ -58,7 +59,8 @@ def settle(load: Load, url: str) -> Account:
     while True:
         attempt += 1
         try:
-            with postgres.connect(url) as connection:
+            # A connection's own context does not close it where the commit fails.
+            with closing(postgres.connect(url)) as connection, connection:
                 return _Transaction(load, connection).settle()
         except psycopg.Error as error:
             if classify(error) is not Refusal.CONTENDED or attempt == _ATTEMPTS:
@@ -166,7 +168,7 @@ class _Transaction:
 
     def _insert_together(self, first: int, end: int) -> tuple[int, int]:
         """One statement: only what the ledger did not know reaches the table."""
-        names = sql.SQL(", ").join(sql.Identifier(name) for name in column_types(self._feed))
+        names = [sql.Identifier(name) for name in column_types(self._feed)]
         row = self._connection.execute(
             sql.SQL(
                 """
@@ -178,13 +180,18 @@ class _Transaction:
                     ON CONFLICT DO NOTHING RETURNING key
                 ), inserted AS (
                     INSERT INTO {table} ({names})
-                    SELECT {names} FROM incoming JOIN settled ON key = __key
+                    SELECT {values} FROM incoming JOIN settled ON settled.key = __key
                     ORDER BY __position
                     RETURNING 1
                 )
                 SELECT (SELECT count(*) FROM settled), (SELECT count(*) FROM inserted)
                 """
-            ).format(table=table_name(self._feed), names=names),
+            ).format(
+                table=table_name(self._feed),
+                names=sql.SQL(", ").join(names),
+                # A feed may have a column of the name `key` too.
+                values=sql.SQL(", ").join(sql.SQL("incoming.{}").format(name) for name in names),
+            ),
             {"feed": self._feed.name, "first": first, "end": end},
         ).fetchone()
         assert row is not None  # noqa: S101 - two aggregates are always one row
@@ -210,8 +217,8 @@ class _Transaction:
         """How many rows the ledger has with the same content, and which with another."""
         rows = self._connection.execute(
             """
-            SELECT __position, content = __content
-            FROM incoming JOIN pipeline.ledger ON feed = %s AND key = __key
+            SELECT __position, known.content = __content
+            FROM incoming JOIN pipeline.ledger AS known ON known.feed = %s AND known.key = __key
             """,
             (self._feed.name,),
         ).fetchall()
@@ -234,7 +241,17 @@ class _Transaction:
             ON CONFLICT DO NOTHING RETURNING reason
             """
         )
-        return Counter(reason for (reason,) in rows)
+        quarantined = Counter(reason for (reason,) in rows)
+        lying = self._connection.execute(
+            "SELECT count(*) FROM refused JOIN pipeline.quarantine USING (feed, key)"
+        ).fetchone()
+        if lying != (len(sealed),):
+            raise AccountError(
+                "the quarantine did not take every message that was refused",
+                remedy="Look for a trigger or a rule that drops entries; nothing was committed",
+                feed=self._feed.name,
+            )
+        return quarantined
 
     def _sealed(self, reject: Reject) -> tuple[object, ...]:
         message = reject.entry.message

@@ -43,7 +43,7 @@ def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
     )
     def look(context: dg.SensorEvaluationContext, outside: OutsideResource) -> dg.SensorResult:
         with values_kept_out(feed=feed.name, stage="sensor"):
-            depth = outside.reach().queue_for_a_tick(feed).depth()
+            depth = outside.reach().depth(feed)
             decision = decide(_seen(context, feed, job_name, depth.visible), feed.limits)
         waiting_since = decision.waiting_since
         return dg.SensorResult(

@@ -18,9 +18,13 @@ def discover() -> tuple[Feed, ...]:
         _load(module.name)
         for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name)
     )
-    for what in ("name", "queue", "table"):
-        counts = Counter(str(getattr(feed, what)) for feed in feeds)
-        for value, times in counts.items():
+    named = {
+        "name": [feed.name for feed in feeds],
+        "queue": [feed.queue for feed in feeds],
+        "table": [".".join(feed.schema_and_table) for feed in feeds],
+    }
+    for what, values in named.items():
+        for value, times in Counter(values).items():
             if times > 1:
                 raise ContractError(
                     f"{times} feeds have the {what} {value!r}",

@@ -41,10 +41,9 @@ def drain(
         RunFailed: A run failed.
         QueueError: SQS refused or did not answer.
     """
-    queue = outside.queue_for_a_tick(feed)
     while True:
         yield ingest_once(definitions, feed, instance)
-        if queue.depth().visible == 0:
+        if outside.depth(feed).visible == 0:
             return
 
 

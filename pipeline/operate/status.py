@@ -59,7 +59,7 @@ def read_status(outside: Outside, feed: Feed) -> FeedStatus:
         QueueError: SQS refused or did not answer.
         WarehouseError: Postgres is down, or the feed's table differs from its contract.
     """
-    queue = outside.queue_for_a_tick(feed)
+    queue = outside.queue_for_a_run(feed)
     depth, dead_letters = queue.depth(), queue.dead_letter_depth()
     with (
         postgres.translated(feed=feed.name),

@@ -3,18 +3,20 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 import dagster as dg
 
 from pipeline.contract import Feed
+from pipeline.errors import QueueMissing
 from pipeline.local.services import ensure_running, local_folder
 from pipeline.resources.settings import read_settings
-from pipeline.resources.sqs import SqsQueue
+from pipeline.resources.sqs import Depth, SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client
 
-_TICK_SECONDS = 3.0  # a tick has 60 s in Dagster, and 15 s behind some proxies
+_LOOK_SECONDS = 3.0  # a tick has 60 s in Dagster, and 15 s behind some proxies
 _RUN_SECONDS = 30.0
 
 
@@ -48,18 +50,29 @@ class Outside:
         endpoint = Endpoint(services.sqs_endpoint, embedded=True)
         return cls(endpoint, services.postgres_url, keyring)
 
-    def queue_for_a_tick(self, feed: Feed) -> SqsQueue:
-        """The feed's queue, for one quick look."""
-        return self._queue(feed, read_seconds=_TICK_SECONDS, connections=1)
+    def depth(self, feed: Feed) -> Depth:
+        """How full the feed's queue is: one call of SQS, once the queue is known.
+
+        Raises:
+            QueueError: SQS refused, or did not answer within seconds.
+        """
+        try:
+            return _queue_for_a_look(self.endpoint, feed).depth()
+        except QueueMissing:
+            _queue_for_a_look.cache_clear()  # the next look finds it again if it was made anew
+            raise
 
     def queue_for_a_run(self, feed: Feed) -> SqsQueue:
         """The feed's queue, for as many threads as the feed has receivers, and a heartbeat."""
         connections = feed.limits.receivers + 1
-        return self._queue(feed, read_seconds=_RUN_SECONDS, connections=connections)
-
-    def _queue(self, feed: Feed, *, read_seconds: float, connections: int) -> SqsQueue:
-        client = make_client(self.endpoint, read_seconds=read_seconds, connections=connections)
+        client = make_client(self.endpoint, read_seconds=_RUN_SECONDS, connections=connections)
         return SqsQueue(client, feed, embedded=self.endpoint.embedded)
+
+
+@cache  # one entry per feed, for the life of the process
+def _queue_for_a_look(endpoint: Endpoint, feed: Feed) -> SqsQueue:
+    client = make_client(endpoint, read_seconds=_LOOK_SECONDS)
+    return SqsQueue(client, feed, embedded=endpoint.embedded)
 
 
 class OutsideResource(dg.ConfigurableResource[Outside]):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
+from typing import Any
 
 import psycopg
 
@@ -13,10 +14,18 @@ from pipeline.errors import (
     WarehouseUnavailable,
 )
 
-_CONNECT_SECONDS = 5
-_TCP_MILLISECONDS = 15_000
-_STATEMENT_MILLISECONDS = 120_000
-_LOCK_MILLISECONDS = 10_000
+_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+    "application_name": "pipeline",
+}
+_OPTIONS = (
+    "-c statement_timeout=120s -c lock_timeout=10s"
+    " -c idle_in_transaction_session_timeout=120s -c timezone=UTC -c client_encoding=UTF8"
+)
 
 # SQLSTATEs, as listed in appendix A of the Postgres manual.
 _CONTENDED = {"40001", "40P01"}
@@ -106,23 +115,14 @@ def connect(url: str) -> psycopg.Connection:
         WarehouseUnavailable: The server does not answer or refuses the log-in.
     """
     try:
-        psycopg.conninfo.conninfo_to_dict(url)
+        given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text repeats the URL, and so the password
         raise SettingsError(
             "PIPELINE_POSTGRES_URL is not a Postgres URL",
             remedy="Write it as postgresql://user:password@host:5432/database",
         ) from None
+    options = f"{_OPTIONS} {given.pop('options', '')}"
     with translated():
-        return psycopg.connect(
-            url,
-            connect_timeout=_CONNECT_SECONDS,
-            keepalives=1,
-            keepalives_idle=5,
-            keepalives_interval=5,
-            keepalives_count=2,
-            tcp_user_timeout=_TCP_MILLISECONDS,
-            application_name="pipeline",
-            options=f"-c statement_timeout={_STATEMENT_MILLISECONDS}"
-            f" -c lock_timeout={_LOCK_MILLISECONDS}"
-            " -c client_encoding=UTF8 -c timezone=UTC",
-        )
+        # What the URL says for itself comes last, and so wins.
+        merged: dict[str, Any] = {**_PATIENCE, **given, "options": options}
+        return psycopg.connect(psycopg.conninfo.make_conninfo(**merged))
