@@ -11,18 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from pipeline import feeds
-from pipeline.errors import PipelineError, SeedError
+from pipeline.errors import PipelineError, SeedError, values_kept_out
 from pipeline.local import services
 from pipeline.reasons import Reason
 from pipeline.resources.settings import without_services
 
 if TYPE_CHECKING:
-    from pipeline.demo import Report
     from pipeline.messages import Event
-    from pipeline.operate.status import FeedStatus
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,7 +29,6 @@ app = typer.Typer(
     "Without settings it works on an embedded queue and an embedded Postgres. Set "
     "PIPELINE_POSTGRES_URL and the usual AWS variables to work on real ones.",
 )
-_SHORT = 10  # characters of a value: seven columns fit into a terminal of 80
 _out = Console()
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -42,9 +38,11 @@ FeedName = Annotated[str, typer.Argument(metavar="FEED", help="A feed, such as u
 def main() -> None:
     """The console script: an error of ours is one line, and exit status 1."""
     try:
-        app()
+        with values_kept_out(stage="command line"):
+            app()
     except PipelineError as error:
-        _err.print(f"[bold red]error[/] {error}", markup=True)
+        _err.print("error", style="bold red", end=" ")
+        _err.print(str(error), markup=False)
         sys.exit(1)
 
 
@@ -61,6 +59,7 @@ def demo() -> None:
         before = services.find_running(services.local_folder())
         from pipeline import demo as demonstration  # noqa: PLC0415 - Dagster and pandas: 3 s
         from pipeline.definitions import defs  # noqa: PLC0415
+        from pipeline.display import show_report  # noqa: PLC0415
         from pipeline.resources.outside import Outside  # noqa: PLC0415
 
         outside = Outside.of(os.environ)
@@ -73,7 +72,7 @@ def demo() -> None:
     finally:
         if before is None:
             services.stop(services.local_folder())
-    _print_report(report)
+    show_report(_out, report)
 
 
 @app.command()
@@ -168,7 +167,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Show each feed: depth, in flight, dead letters, rows, quarantine, latest batches."""
-    from pipeline.operate.status import read_status  # noqa: PLC0415 - late, as above
+    from pipeline.display import show_status  # noqa: PLC0415 - late, as above
+    from pipeline.operate.status import read_status  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
     outside = Outside.of(os.environ)
@@ -178,7 +178,7 @@ def status(
         typer.echo(json.dumps({"feeds": told}, indent=2, default=str))
         return
     for each in found:
-        _print_status(each)
+        show_status(_out, each)
 
 
 @app.command()
@@ -228,53 +228,3 @@ def _malformed(given: list[str], possible: tuple[Reason, ...]) -> dict[Reason, f
                 remedy=f"Write not_json=0.02, for example; the codes: {', '.join(possible)}",
             ) from None
     return shares
-
-
-def _print_report(report: "Report") -> None:
-    account = report.account
-    rows = Table(*report.columns, box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for row in report.rows:
-        rows.add_row(*("" if value is None else _shortened(str(value)) for value in row))
-    reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(account.quarantined.items()))
-    facts = Table(show_header=False, box=None)
-    for name, value in (
-        ("received", account.received),
-        ("loaded", account.loaded),
-        ("duplicate", account.duplicate),
-        ("quarantined", f"{account.quarantined.total()}  ({reasons})"),
-        ("released", account.released),
-        ("rate", f"{account.received / report.seconds:.0f} messages/s"),
-    ):
-        facts.add_row(name, str(value))
-    _out.print()
-    _out.print(facts)
-    _out.print("\na few rows, as analysts see them:")
-    _out.print(rows)
-    _out.print("\nevery message is accounted for", style="bold green")
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= _SHORT else f"{value[: _SHORT - 1]}…"
-
-
-def _print_status(each: "FeedStatus") -> None:
-    facts = Table(title=each.feed, title_justify="left", show_header=False)
-    reasons = ", ".join(f"{reason} {n}" for reason, n in each.quarantined_by_reason.items())
-    for name, value in (
-        ("depth", each.depth),
-        ("in flight", each.in_flight),
-        ("dead letters", "-" if each.dead_letter_depth is None else each.dead_letter_depth),
-        ("rows", each.rows),
-        ("quarantined", f"{each.quarantined}  ({reasons})" if reasons else each.quarantined),
-    ):
-        facts.add_row(name, str(value))
-    _out.print(facts)
-    runs = Table("committed (UTC)", "run", "received", "loaded", "duplicate", "quarantined")
-    for batch in each.last_runs:
-        runs.add_row(
-            f"{batch.committed_at:%Y-%m-%d %H:%M:%S}",
-            batch.run_id[:8],
-            *map(str, (batch.received, batch.loaded, batch.duplicate, batch.quarantined)),
-        )
-    if each.last_runs:
-        _out.print(runs)

@@ -152,7 +152,7 @@ def told(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def values_kept_out(*, feed: str, stage: str) -> Iterator[None]:
+def values_kept_out(*, stage: str, feed: str | None = None) -> Iterator[None]:
     """Let only this project's errors out of a stage; strip every other one of its text.
 
     Drivers, pandas and the standard library put values into their messages ("invalid literal

@@ -78,7 +78,9 @@ def _pause(seen: Seen) -> float:
     if seen.failures == 0:
         return 0.0
     pause = min(_FIRST_PAUSE * 2.0 ** min(seen.failures - 1, 10), _LONGEST_PAUSE)
-    return min(seen.failed_at + pause - seen.now, pause)
+    left = seen.failed_at + pause - seen.now
+    # A failure that lies far ahead was seen by a clock that has gone back since.
+    return left if left <= 2 * pause else 0.0
 
 
 def _runs(count: int) -> str:

@@ -77,6 +77,6 @@ def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth:
         depth=depth,
         active=len(active),
         failures=len(failed_at),
-        failed_at=max(failed_at, default=0.0),
+        failed_at=failed_at[0] if failed_at else 0.0,  # of the newest run
         waiting_since=float(context.cursor) if context.cursor else None,
     )

@@ -25,7 +25,7 @@ def ingest_once(
     if not result.success:
         raise RunFailed(
             f"run {result.run_id} failed: {_told(result)}",
-            remedy="Nothing is lost: what was received and not committed is delivered again",
+            remedy="Then run it again: what was received and not committed is delivered again",
             feed=feed.name,
         )
     (materialization,) = result.asset_materializations_for_node(feed.name)

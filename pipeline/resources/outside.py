@@ -45,7 +45,11 @@ class Outside:
         settings = read_settings(environment)
         keyring = settings.keyring or local_folder() / "keyring.json"
         if settings.postgres_url is not None:
-            return cls(Endpoint(), settings.postgres_url, keyring)
+            endpoint = Endpoint(
+                environment.get("AWS_ENDPOINT_URL_SQS") or None,
+                region=environment.get("AWS_REGION") or None,
+            )
+            return cls(endpoint, settings.postgres_url, keyring)
         services = ensure_running(local_folder())
         endpoint = Endpoint(services.sqs_endpoint, embedded=True)
         return cls(endpoint, services.postgres_url, keyring)

@@ -29,7 +29,7 @@ _OPTIONS = (
 
 # SQLSTATEs, as listed in appendix A of the Postgres manual.
 _CONTENDED = {"40001", "40P01"}
-_TRANSIENT = {"25006", "55P03", "57014"}
+_TRANSIENT = {"25006", "25P03", "25P04", "55P03", "57014"}
 _TRANSIENT_CLASSES = {"08", "53", "57"}
 _ROW_CLASSES = {"22", "23"}
 _ROW = {"54000", "P0001"}

@@ -36,10 +36,12 @@ class Settings:
     Attributes:
         postgres_url: The warehouse; None for the embedded services. It decides for the queue
             too: SQS as boto3 finds it, or the embedded one.
+        region: AWS_REGION, which boto3 does not read; None to leave it to boto3.
         keyring: The key file; None for the one in the local folder.
     """
 
     postgres_url: str | None
+    region: str | None
     keyring: Path | None
 
 
@@ -69,7 +71,11 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         if environment.get(one) and not environment.get(other):
             raise SettingsError(f"{one} given, but not {other}", remedy=f"Set {other} as well")
     keyring = environment.get(KEYRING)
-    return Settings(url, Path(keyring).expanduser() if keyring else None)
+    return Settings(
+        postgres_url=url,
+        region=environment.get("AWS_REGION") or None,
+        keyring=Path(keyring).expanduser() if keyring else None,
+    )
 
 
 def without_services(environment: Mapping[str, str]) -> dict[str, str]:

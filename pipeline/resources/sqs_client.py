@@ -35,10 +35,13 @@ class Endpoint:
 
     Attributes:
         url: None for the one that boto3 finds by itself.
+        region: None for the one that boto3 finds by itself, which does not look at AWS_REGION.
+        region: None for the one that boto3 finds by itself, which does not read `AWS_REGION`.
         embedded: Whether it is the embedded queue: then queues are made as they are asked for.
     """
 
     url: str | None = None
+    region: str | None = None
     embedded: bool = False
 
 
@@ -70,7 +73,7 @@ def make_client(endpoint: Endpoint, *, read_seconds: float, connections: int = 1
             aws_secret_access_key="embedded",  # noqa: S106 - the embedded queue checks none
         )
     with translated():
-        session = boto3.Session()
+        session = boto3.Session(region_name=endpoint.region)
         if session.get_credentials() is None:
             raise NoCredentialsError
         return session.client("sqs", endpoint_url=endpoint.url, config=config)
