@@ -13,6 +13,7 @@ RUN = [
     # URLs for psycopg2. Drop this line once https://github.com/dagster-io/dagster/issues/33958
     # is closed by a release that runs on psycopg 3.
     "sqlalchemy>=2.0,<2.1",
+    "pydantic>=2,<3",  # describes the seed job's run config; Dagster brings it anyway
     "boto3>=1.44,<2",
     "pandas>=3.1,<4",
     # A zeroth release may break at any minor one.

@@ -22,6 +22,7 @@ the same one, so a row's date does not depend on when it was loaded."""
 _IDENTIFIER = re.compile(r"(?!__)[a-z_][a-z0-9_]*", re.ASCII)
 _IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
+_LARGEST_MESSAGE = 2**20  # bytes
 _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
 
 
@@ -87,6 +88,8 @@ class Limits:
         for name in self.__slots__:
             if getattr(self, name) < (0 if name == "linger_seconds" else 1):
                 yield name, "must be positive"
+        if self.batch_bytes < _LARGEST_MESSAGE:
+            yield "batch_bytes", f"must be at least {_LARGEST_MESSAGE}, the largest message of SQS"
         if self.visibility_seconds > _VISIBILITY_LIMIT:
             yield "visibility_seconds", f"must be at most {_VISIBILITY_LIMIT}, the limit of SQS"
         if self.hold_seconds < self.visibility_seconds + self.receive_seconds:

@@ -1,3 +1,7 @@
 """What every test may ask for: a real Postgres, and an SQS that speaks the protocol."""
 
-pytest_plugins = ["pipeline_tests.queue_fixtures", "pipeline_tests.postgres_fixtures"]
+pytest_plugins = [
+    "pipeline_tests.queue_fixtures",
+    "pipeline_tests.postgres_fixtures",
+    "pipeline_tests.world_fixtures",
+]

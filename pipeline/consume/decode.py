@@ -124,22 +124,17 @@ def _children(value: object) -> Collection[object]:
 
 
 def _surely_without_duplicates(body: str, record: _Object) -> bool:
-    """Whether counting alone shows that no key stands twice in a flat object.
+    """Whether counting alone shows that no key stands twice, as it does for flat objects.
 
     Each pair of a JSON object has one colon outside strings. Without a backslash, the colons
-    inside strings are those of the decoded strings. What is left is at least the number of
-    pairs, so where it equals the number of keys that were kept, none was dropped.
+    inside strings are those of the decoded strings. Without those of its values, an object has
+    at least as many as pairs, nested ones and dropped ones included; where it has as many as
+    keys that were kept, there are no others.
     """
     if "\\" in body:
         return False
-    colons = body.count(":")
-    for key, value in record.items():
-        if isinstance(value, str):
-            colons -= value.count(":")
-        elif isinstance(value, dict | list):
-            return False
-        colons -= key.count(":")
-    return colons == len(record)
+    inside = sum(value.count(":") for value in record.values() if isinstance(value, str))
+    return body.count(":") - inside == len(record)
 
 
 def _refuse_duplicates(body: str) -> None:

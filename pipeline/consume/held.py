@@ -13,6 +13,7 @@ from pipeline.messages import Message, Queue
 
 _BATCH = 10  # entries of a batch call, the limit of SQS
 _ATTEMPTS = 3
+_FIRST_PAUSE = 0.1  # seconds; doubles
 _FIRST_RELEASE = 10  # seconds; doubles with each delivery
 _LONGEST_RELEASE = 900
 
@@ -107,6 +108,8 @@ class Held:
     def _delete(self, messages: Sequence[Message]) -> int:
         rest, kept = tuple(messages), 0
         for attempt in range(_ATTEMPTS):
+            if attempt and self._over.wait(_FIRST_PAUSE * 2**attempt):
+                break
             try:
                 refusals = self._queue.delete(rest)
             except Exception as error:  # noqa: BLE001 - a committed run must not fail any more
@@ -114,7 +117,7 @@ class Held:
                 break
             kept += len(refusals.final)
             rest = refusals.retry
-            if not rest or self._over.wait(0.1 * 2**attempt):
+            if not rest:
                 break
         with self._lock:
             for message in messages:

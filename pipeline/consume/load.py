@@ -3,8 +3,6 @@
 import random
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -12,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from pipeline.consume.batch import Account, Decoded, Entry, Reject
-from pipeline.consume.settlement import quarantine_key
+from pipeline.consume.quarantine import quarantine
 from pipeline.consume.tables import column_types, table_name
 from pipeline.contract import Feed
 from pipeline.errors import AccountError, TableMismatch
@@ -100,7 +98,7 @@ class _Transaction:
             *(Reject(self._entry(o.position), Reason.REFUSED_BY_DATABASE) for o in self._offenders),
             *(Reject(self._entry(position), Reason.CONFLICT) for position in conflicts),
         ]
-        quarantined = self._quarantine(rejects)
+        quarantined = quarantine(self._connection, self._feed, self._load.keyring, rejects)
         account = Account(
             received=self._load.batch.received,
             loaded=self._loaded,
@@ -133,13 +131,8 @@ class _Transaction:
         values = [frame[name].tolist() for name in types]
         keys = [entry.key for entry in entries]
         contents = [entry.content for entry in entries]
-        self._copy("incoming", zip(range(len(entries)), keys, contents, *values, strict=True))
-
-    def _copy(self, table: str, rows: Iterable[Sequence[object]]) -> None:
-        statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
-        with self._connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
-                copy.write_row(row)
+        rows = zip(range(len(entries)), keys, contents, *values, strict=True)
+        postgres.copy(self._connection, "incoming", rows)
 
     def _insert(self, first: int, end: int) -> None:
         """Moves a range of rows into ledger and table; splits it where one row is refused."""
@@ -223,48 +216,6 @@ class _Transaction:
             (self._feed.name,),
         ).fetchall()
         return sum(same for _, same in rows), [position for position, same in rows if not same]
-
-    def _quarantine(self, rejects: Sequence[Reject]) -> Counter[str]:
-        """Seals the rejects; those that lie there already are not counted."""
-        self._connection.execute(
-            "CREATE TEMPORARY TABLE refused (LIKE pipeline.quarantine INCLUDING DEFAULTS)"
-            " ON COMMIT DROP; ALTER TABLE refused DROP COLUMN quarantined_at"
-        )
-        sealed = {quarantine_key(reject.entry): self._sealed(reject) for reject in rejects}
-        self._copy("refused", [sealed[key] for key in sorted(sealed)])
-        rows = self._connection.execute(
-            """
-            INSERT INTO pipeline.quarantine
-                (feed, key, message_id, reason, field, receive_count, sent_at, body_sealed)
-            SELECT feed, key, message_id, reason, field, receive_count, sent_at, body_sealed
-            FROM refused ORDER BY key
-            ON CONFLICT DO NOTHING RETURNING reason
-            """
-        )
-        quarantined = Counter(reason for (reason,) in rows)
-        lying = self._connection.execute(
-            "SELECT count(*) FROM refused JOIN pipeline.quarantine USING (feed, key)"
-        ).fetchone()
-        if lying != (len(sealed),):
-            raise AccountError(
-                "the quarantine did not take every message that was refused",
-                remedy="Look for a trigger or a rule that drops entries; nothing was committed",
-                feed=self._feed.name,
-            )
-        return quarantined
-
-    def _sealed(self, reject: Reject) -> tuple[object, ...]:
-        message = reject.entry.message
-        return (
-            self._feed.name,
-            quarantine_key(reject.entry),
-            message.message_id,
-            reject.reason.value,
-            reject.field,
-            message.receive_count,
-            message.sent_at,
-            self._load.keyring.seal(self._feed.name, message.body.encode(errors="surrogatepass")),
-        )
 
     def _record(self, account: Account) -> None:
         if not account.adds_up:

@@ -24,6 +24,7 @@ _FINISHED = [
     dg.DagsterRunStatus.CANCELED,
 ]
 _REASON = "pipeline/requested_because"
+_NONE_WAITS = "-"  # Dagster keeps the old cursor where a tick returns none, or an empty one
 _LATEST = 8  # finished runs that are looked at; so many failures make the longest pause
 
 
@@ -51,7 +52,7 @@ def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
                 dg.RunRequest(tags={_REASON: decision.reason}) for _ in range(decision.runs)
             ],
             skip_reason=None if decision.runs else dg.SkipReason(decision.reason),
-            cursor=None if waiting_since is None else str(waiting_since),
+            cursor=_NONE_WAITS if waiting_since is None else str(waiting_since),
         )
 
     return look
@@ -78,5 +79,5 @@ def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth:
         active=len(active),
         failures=len(failed_at),
         failed_at=failed_at[0] if failed_at else 0.0,  # of the newest run
-        waiting_since=float(context.cursor) if context.cursor else None,
+        waiting_since=None if context.cursor in {None, "", _NONE_WAITS} else float(context.cursor),
     )

@@ -4,6 +4,7 @@ import json
 import random
 import string
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,8 @@ from pipeline.types import (
     Version,
 )
 
+_SOUND, _DUPLICATE = "sound", "duplicate"
+_REPEATABLE = 1_000
 _NULLS = 0.3  # of the values of a nullable field
 _IPV6 = 0.1  # of the addresses
 _YEAR = 365 * 86_400
@@ -92,19 +95,32 @@ def generate(feed: Feed, recipe: Recipe) -> Iterator[Event]:
     recipe.check(feed)
     rng = random.Random(recipe.random_seed)  # noqa: S311 - sample data, not keys
     maker = _Maker(feed, recipe, rng)
-    kinds: list[Reason | str] = ["duplicate", *recipe.malformed]
-    shares = [recipe.duplicates, *recipe.malformed.values()]
-    chosen = rng.choices([*kinds, "sound"], [*shares, max(0.0, 1 - sum(shares))], k=recipe.count)
-    sent: list[Event] = []
-    for kind in chosen:
-        if kind == "duplicate" and sent:
-            event = rng.choice(sent)
+    # Enough to repeat from, and bounded, however many events there are.
+    earlier: deque[Event] = deque(maxlen=_REPEATABLE)
+    for kind in _kinds(recipe, rng):
+        if kind == _DUPLICATE and earlier:
+            event = rng.choice(earlier)
         elif isinstance(kind, Reason):
             event = Event(str(uuid.uuid4()), spoil(feed, maker.record(), kind))
         else:
             event = Event(str(uuid.uuid4()), json.dumps(maker.record()))
-            sent.append(event)
+            earlier.append(event)
         yield event
+
+
+def _kinds(recipe: Recipe, rng: random.Random) -> list[Reason | str]:
+    """What each message is to be: each share to within one message, in random order."""
+    kinds: list[Reason | str] = []
+    share = 0.0
+    for kind, part in ((_DUPLICATE, recipe.duplicates), *recipe.malformed.items()):
+        share += part
+        kinds += [kind] * (min(round(share * recipe.count), recipe.count) - len(kinds))
+    kinds += [_SOUND] * (recipe.count - len(kinds))
+    rng.shuffle(kinds)
+    if _SOUND in kinds:  # a message to repeat comes before its repetition
+        first = kinds.index(_SOUND)
+        kinds[0], kinds[first] = kinds[first], kinds[0]
+    return kinds
 
 
 class _Maker:

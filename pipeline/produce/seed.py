@@ -1,5 +1,6 @@
 """Puts events on a feed's queue, in full batches and with several threads."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
@@ -10,6 +11,7 @@ from pipeline.resources.sqs import EVENT_ID, SqsQueue
 _ENTRIES = 10
 _BYTES = 2**20  # of one message and of one call, attributes included: the limit of SQS
 _ATTEMPTS = 5
+_FIRST_PAUSE = 0.05  # seconds; doubles
 _THREADS = 4
 _AHEAD = 2 * _THREADS  # calls that wait for a thread: bounds the memory, whatever the source
 
@@ -45,12 +47,14 @@ def seed(queue: SqsQueue, events: Iterable[Event], *, progress: Callable[[int], 
 
 def _send(queue: SqsQueue, batch: list[Event]) -> int:
     rest: tuple[Event, ...] = tuple(batch)
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(_FIRST_PAUSE * 2**attempt)
         refusals = queue.send(rest)
         if refusals.final:
             raise SeedError(
                 f"SQS refused {len(refusals.final)} events for what they hold",
-                remedy="Look for characters that XML 1.0 does not allow; the others were sent",
+                remedy="Look for characters that XML 1.0 does not allow; some others were sent",
             )
         rest = refusals.retry
         if not rest:

@@ -1,0 +1,173 @@
+"""What is deployed: a snapshot of all of it; it loads anywhere, and importing it does nothing."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import dagster as dg
+import pytest
+
+from pipeline.consume.tables import column_types
+from pipeline.contract import Feed
+from pipeline.definitions import defs
+from pipeline.feeds import discover
+
+CHECKOUT: Final = Path(__file__).parents[1]
+SNAPSHOT: Final = Path(__file__).with_name("deployed.json")
+HOSTILE: Final = {
+    # Half a configuration, endpoints where nobody is, folders that cannot be made.
+    "AWS_ENDPOINT_URL_SQS": "http://192.0.2.1:9",
+    "AWS_PROFILE": "nobody",
+    "PIPELINE_KEYRING": "/dev/null/keyring.json",
+    "PIPELINE_LOCAL_DIR": "/dev/null/local",
+    "PIPELINE_POSTGRES_URL": "not a url",
+}
+WATCH: Final = """
+import sys, threading
+import boto3, dagster, pandas, psycopg  # what these do when they are imported is their affair
+
+kinds = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system", "os.mkdir")
+seen = []
+sys.addaudithook(lambda event, _: seen.append(event) if event.startswith(kinds) else None)
+import pipeline.definitions
+pipeline.definitions.defs()
+print(seen, threading.active_count())
+"""
+
+
+def test_what_is_deployed_is_what_the_snapshot_says() -> None:
+    """After a change on purpose: `python -m pipeline_tests.test_definitions` writes it anew."""
+    assert json.loads(SNAPSHOT.read_text()) == deployed()
+
+
+def deployed() -> dict[str, Any]:
+    """Everything that Dagster would deploy, in plain words, and the tables that it fills."""
+    definitions = defs()
+    repository = definitions.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    return {
+        "assets": {
+            each.key.to_user_string(): asset(each)
+            for each in definitions.assets or ()
+            if isinstance(each, dg.AssetsDefinition)
+        },
+        "checks": sorted(key.to_user_string() for key in repository.asset_graph.asset_check_keys),
+        "jobs": {
+            job.name: {
+                "executor": job.executor_def.name,
+                "steps": sorted(node.name for node in job.nodes),
+            }
+            for job in sorted(jobs, key=lambda job: job.name)
+        },
+        "resources": {
+            name: type(resource).__name__
+            for name, resource in sorted((definitions.resources or {}).items())
+        },
+        "schedules": sorted(each.name for each in repository.schedule_defs),
+        "sensors": {
+            each.name: {
+                "job": each.job_name,
+                "status": each.default_status.value,
+                "seconds": each.minimum_interval_seconds,
+            }
+            for each in sorted(repository.sensor_defs, key=lambda sensor: sensor.name)
+        },
+        "feeds": {each.name: promises(each) for each in discover()},
+    }
+
+
+def asset(definition: dg.AssetsDefinition) -> dict[str, Any]:
+    """An asset and the ops that it is made of."""
+    return {
+        "group": definition.group_names_by_key[definition.key],
+        "kinds": sorted(definition.get_asset_spec().kinds),
+        "ops": sorted(op.name for op in definition.node_def.iterate_op_defs()),
+    }
+
+
+def promises(feed: Feed) -> dict[str, Any]:
+    """A feed's queue, table and limits."""
+    types = column_types(feed)
+    return {
+        "queue": feed.queue,
+        "table": ".".join(feed.schema_and_table),
+        "key": list(feed.key),
+        "columns": {
+            each.name: {
+                "from": each.path,
+                "accepts": repr(each.type),
+                "type": types[each.name],
+                "policy": each.policy.name,
+                "personal": each.personal,
+                "nullable": each.nullable,
+            }
+            for each in feed.fields
+        },
+        "limits": dataclasses.asdict(feed.limits),
+    }
+
+
+def test_raw_data_passes_in_memory_within_one_process() -> None:
+    definitions = defs()
+    resources: Mapping[str, Any] = definitions.resources or {}
+    assert resources["io_manager"] is dg.mem_io_manager
+    assert definitions.executor is dg.in_process_executor
+
+
+@pytest.mark.parametrize("feed", [feed.name for feed in discover()])
+def test_a_launch_with_another_executor_is_refused(feed: str) -> None:
+    """Else raw data would pass between processes, by way of a disk."""
+    job = defs().resolve_job_def(f"ingest_{feed}")
+    configs: tuple[dict[str, object], ...] = ({"multiprocess": {}}, {"max_concurrent": 4})
+    for config in configs:
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            dg.validate_run_config(job, {"execution": {"config": config}})
+
+
+def test_no_launch_can_lead_a_run_to_another_place() -> None:
+    job = defs().resolve_job_def("ingest_user_logins")
+    elsewhere = {"resources": {"outside": {"config": {"postgres_url": "postgresql://other"}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError):
+        dg.validate_run_config(job, elsewhere)
+
+
+def test_importing_the_definitions_opens_no_socket_and_starts_nothing() -> None:
+    assert run("-c", WATCH).split() == ["[]", "1"]
+
+
+def test_the_command_line_is_quick_to_import() -> None:
+    heavy = "{'dagster', 'pandas', 'numpy', 'boto3', 'uvicorn'}"
+    program = f"import sys, pipeline.cli; print(sorted({heavy} & set(sys.modules)))"
+    assert run("-c", program).strip() == "[]"
+
+
+def test_dagster_finds_the_definitions_by_the_workspace_file(tmp_path: Path) -> None:
+    told = run(
+        "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml",
+        environment={"DAGSTER_HOME": str(tmp_path), "DAGSTER_DISABLE_TELEMETRY": "1"},
+    )  # fmt: skip
+    assert "Validation successful for code location pipeline" in told
+    assert not list(tmp_path.glob("keyring*"))
+
+
+def run(*arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """What a fresh interpreter prints, in the checkout and a hostile environment."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], **HOSTILE, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout + (done.stderr if environment else "")
+
+
+if __name__ == "__main__":
+    SNAPSHOT.write_text(json.dumps(deployed(), indent=2) + "\n")

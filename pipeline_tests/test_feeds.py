@@ -1,0 +1,135 @@
+"""A feed is one file: in the folder it is all that Dagster needs, and a wrong one is refused."""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline import feeds
+from pipeline.definitions import defs
+from pipeline.errors import ContractError
+from pipeline.feeds.user_logins import FEED as USER_LOGINS
+
+ORDERS = """
+from pipeline.contract import Feed, Field
+from pipeline.masking.policies import Keep, Pseudonymize
+from pipeline.types import Integer, Text
+
+FEED = Feed(
+    name="orders",
+    description="One row for each order.",
+    queue="orders-queue",
+    table="sales.orders",
+    fields=(
+        Field("id", Integer(), Keep()),
+        Field("customer.email", Text(80), Pseudonymize(), personal=True),
+    ),
+    key=("id",),
+)
+"""
+
+AddFeed = Callable[[str, str], None]
+
+
+@pytest.fixture
+def add_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFeed]:
+    """Adds a file to the folder of feeds, for the test."""
+    monkeypatch.setattr(feeds, "__path__", [*feeds.__path__, str(tmp_path)])
+    added: list[str] = []
+
+    def add(name: str, content: str) -> None:
+        (tmp_path / f"{name}.py").write_text(content)
+        importlib.invalidate_caches()
+        added.append(name)
+
+    yield add
+    for name in added:
+        sys.modules.pop(f"pipeline.feeds.{name}", None)
+        vars(feeds).pop(name, None)
+
+
+def test_the_feeds_of_the_folder_are_found() -> None:
+    assert feeds.discover() == (USER_LOGINS,)
+    assert feeds.find("user_logins") is USER_LOGINS
+
+
+def test_an_added_file_is_found_in_the_order_of_names(add_feed: AddFeed) -> None:
+    add_feed("orders", ORDERS)
+    assert [feed.name for feed in feeds.discover()] == ["orders", "user_logins"]
+    assert feeds.find("orders").queue == "orders-queue"
+
+
+def test_one_added_file_is_all_that_a_feed_needs(add_feed: AddFeed) -> None:
+    add_feed("orders", ORDERS)
+    definitions = defs()
+    dg.Definitions.validate_loadable(definitions)
+    repository = definitions.get_repository_def()
+    asset = dg.AssetKey("orders")
+    assert asset in repository.asset_graph.get_all_asset_keys()
+    assert {
+        key.name for key in repository.asset_graph.asset_check_keys if key.asset_key == asset
+    } == {
+        "account_adds_up",
+        "personal_fields_look_masked",
+    }
+    assert {"ingest_orders", "seed_orders"} <= set(repository.job_names)
+    sensor = repository.get_sensor_def("orders_sensor")
+    assert sensor.job_name == "ingest_orders"
+    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
+
+
+def test_the_definitions_of_each_feed_have_the_same_shape(add_feed: AddFeed) -> None:
+    """Adding a feed takes nothing away from the others."""
+    add_feed("orders", ORDERS)
+    repository = defs().get_repository_def()
+
+    def shape(feed: str) -> list[str]:
+        nodes = repository.get_job(f"ingest_{feed}").all_node_defs
+        return sorted(node.name.replace(feed, "FEED") for node in nodes)
+
+    assert shape("orders") == shape("user_logins")
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "told"),
+    [
+        ("name", "user_logins", "user_logins"),
+        ("queue", "login-queue", "login-queue"),
+        ("table", "user_logins", "public.user_logins"),
+        ("table", "public.user_logins", "public.user_logins"),
+    ],
+)
+def test_two_feeds_of_one_name_queue_or_table_are_refused(
+    what: str, value: str, told: str, add_feed: AddFeed
+) -> None:
+    own = {"name": "orders", "queue": "orders-queue", "table": "sales.orders"}[what]
+    add_feed("orders", ORDERS.replace(f'{what}="{own}"', f'{what}="{value}"'))
+    with pytest.raises(ContractError) as caught:
+        feeds.discover()
+    assert f"2 feeds have the {what} {told!r}" in str(caught.value)
+    assert caught.value.rule == f"{what}: one feed each"
+
+
+@pytest.mark.parametrize("content", ["", "FEED = 3\n", ORDERS.replace("FEED", "feed")])
+def test_a_file_that_defines_no_feed_is_refused_by_its_name(
+    content: str, add_feed: AddFeed
+) -> None:
+    add_feed("orders", content)
+    with pytest.raises(ContractError, match=r"pipeline/feeds/orders\.py does not define FEED"):
+        feeds.discover()
+
+
+def test_a_wrong_feed_stops_the_definitions_with_feed_field_and_rule(add_feed: AddFeed) -> None:
+    add_feed("orders", ORDERS.replace("Text(80), Pseudonymize()", "Text(80)"))
+    with pytest.raises(ContractError) as caught:
+        defs()
+    assert (caught.value.feed, caught.value.field) == ("orders", "email")
+    assert "policy: every field has one, there is no default" in str(caught.value)
+
+
+def test_an_unknown_name_is_answered_with_those_there_are() -> None:
+    with pytest.raises(ContractError, match=r"'logins'.*Choose one of: user_logins"):
+        feeds.find("logins")

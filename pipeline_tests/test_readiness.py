@@ -1,0 +1,140 @@
+"""Nothing is received unless the batch could be masked and loaded now."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pipeline.consume.readiness import check_sink
+from pipeline.errors import KeyringError, TableMismatch, WarehouseUnavailable
+from pipeline.feeds.user_logins import FEED
+from pipeline.masking.keyring import Keyring
+from pipeline_tests.outside_world import ask, unused_port
+
+
+@pytest.fixture
+def keyring(tmp_path: Path) -> Path:
+    """Where the key file is to be."""
+    return tmp_path / "keys" / "keyring.json"
+
+
+def test_a_key_is_made_for_a_new_warehouse_and_kept(warehouse_url: str, keyring: Path) -> None:
+    first = check_sink(FEED, url=warehouse_url, keyring=keyring)
+    made = keyring.read_bytes()
+    second = check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+    assert keyring.stat().st_mode & 0o777 == 0o600
+    assert keyring.read_bytes() == made
+    assert first.fingerprint == second.fingerprint
+    stored = ask(warehouse_url, "SELECT fingerprint FROM pipeline.keyring")
+    assert stored == [(first.fingerprint,)]
+
+
+def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) -> None:
+    check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+    tables = ask(
+        warehouse_url,
+        "SELECT schemaname, tablename FROM pg_tables"
+        " WHERE schemaname IN ('public', 'pipeline') ORDER BY 1, 2",
+    )
+    assert tables == [
+        ("pipeline", "account"),
+        ("pipeline", "keyring"),
+        ("pipeline", "ledger"),
+        ("pipeline", "quarantine"),
+        ("public", "user_logins"),
+    ]
+
+
+def test_a_lost_key_is_not_replaced(warehouse_url: str, keyring: Path) -> None:
+    """Fault 70: a new one would give everybody a second pseudonym."""
+    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    keyring.unlink()
+
+    with pytest.raises(KeyringError, match="does not exist"):
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+    assert not keyring.exists()
+
+
+def test_another_key_is_refused(warehouse_url: str, keyring: Path) -> None:
+    """Fault 70."""
+    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    other = keyring.with_name("other.json")
+    Keyring.load_or_make(other)
+
+    with pytest.raises(KeyringError, match="not the keyring that the warehouse"):
+        check_sink(FEED, url=warehouse_url, keyring=other)
+
+
+def test_a_key_that_others_can_read_is_refused(warehouse_url: str, keyring: Path) -> None:
+    """Fault 70."""
+    Keyring.load_or_make(keyring)
+    keyring.chmod(0o640)
+
+    with pytest.raises(KeyringError, match="can be read by others"):
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+
+def test_an_outage_makes_no_key(keyring: Path) -> None:
+    """Fault 43."""
+    with unused_port() as port, pytest.raises(WarehouseUnavailable):
+        check_sink(FEED, url=f"postgresql://u@127.0.0.1:{port}/d", keyring=keyring)
+
+    assert not keyring.exists()
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_warehouse_that_takes_no_writes_is_an_outage(
+    warehouse_url: str, keyring: Path, *, prepared: bool
+) -> None:
+    """Fault 49: as after a failover. Also where there is nothing left to be made."""
+    if prepared:
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+    name = warehouse_url.rpartition("/")[2]
+    ask(warehouse_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+
+    with pytest.raises(WarehouseUnavailable, match=r"25006.*'user_logins'"):
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+
+def test_a_table_that_differs_makes_no_key(warehouse_url: str, keyring: Path) -> None:
+    """Fault 51."""
+    ask(warehouse_url, "CREATE TABLE user_logins (user_id integer)")
+
+    with pytest.raises(TableMismatch, match="'user_id'"):
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+    assert not keyring.exists()
+
+
+def test_first_runs_that_start_together_agree_on_a_key(warehouse_url: str, keyring: Path) -> None:
+    together = threading.Barrier(3, timeout=10)
+
+    def work(_: int) -> bytes:
+        together.wait()
+        return check_sink(FEED, url=warehouse_url, keyring=keyring).fingerprint
+
+    with ThreadPoolExecutor(3) as pool:
+        assert len(set(pool.map(work, range(3)))) == 1
+
+
+def test_of_two_machines_that_start_together_one_is_refused(
+    warehouse_url: str, tmp_path: Path
+) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def work(keyring: Path) -> bool:
+        together.wait()
+        try:
+            check_sink(FEED, url=warehouse_url, keyring=keyring)
+        except KeyringError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        ready = list(pool.map(work, [tmp_path / "one", tmp_path / "other"]))
+
+    assert sorted(ready) == [False, True]

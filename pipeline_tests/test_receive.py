@@ -1,0 +1,239 @@
+"""A batch ends at its first limit or when the queue is empty, and is in care from the start."""
+
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mypy_boto3_sqs import SQSClient
+
+from pipeline.consume.held import Held
+from pipeline.consume.receive import receive
+from pipeline.contract import Limits
+from pipeline.errors import ContractError, QueueError
+from pipeline.messages import Event, Message
+from pipeline.resources.sqs import SqsQueue
+from pipeline_tests.outside_world import StandInQueue
+from pipeline_tests.samples import message, small
+
+_MIB = 2**20
+
+
+def _supply(
+    *, total: int = 10**9, size: int = 2, each_call: int = 10
+) -> Callable[[int], list[Message]]:
+    """Messages of a size, so many for each call at most, until they are used up."""
+    lock = threading.Lock()
+    left = total
+
+    def take(count: int) -> list[Message]:
+        nonlocal left
+        with lock:
+            ready = min(count, each_call, left)
+            left -= ready
+        return [message("x" * size) for _ in range(ready)]
+
+    return take
+
+
+def _script(*answers: int) -> Callable[[int], list[Message]]:
+    """Answers of so many messages, in this order; then nothing any more."""
+    rest = iter(answers)
+    return lambda _count: [message("{}") for _ in range(next(rest, 0))]
+
+
+class _Care:
+    """Receives and tells what was in care at the end."""
+
+    def __init__(self, queue: StandInQueue, limits: Limits) -> None:
+        self._queue, self._limits = queue, limits
+        self.held = 0
+
+    def receive(self) -> list[Message]:
+        held = Held(self._queue, self._limits)
+        try:
+            return receive(self._queue, held, self._limits)
+        finally:
+            self.held = held.release()
+
+
+@pytest.mark.parametrize("receivers", [1, 4])
+@pytest.mark.parametrize("limit", [1, 10, 25, 101])
+def test_no_more_messages_than_the_limit(receivers: int, limit: int) -> None:
+    queue = StandInQueue(receive=_supply(each_call=7))
+    care = _Care(queue, Limits(batch_messages=limit, receivers=receivers))
+
+    assert len(care.receive()) == limit
+
+    assert care.held == limit
+    assert max(queue.asked) <= 10
+    assert min(queue.asked) >= 1
+
+
+@given(
+    size=st.integers(1, _MIB),
+    limit=st.integers(_MIB, 8 * _MIB),
+    receivers=st.integers(1, 3),
+)
+@settings(max_examples=12, deadline=None, derandomize=True)
+def test_no_more_bytes_than_the_limit(size: int, limit: int, receivers: int) -> None:
+    """Fault 27. And no fewer than would leave room for another message of SQS's largest size."""
+    queue = StandInQueue(receive=_supply(size=size, total=200))
+    care = _Care(queue, Limits(batch_bytes=limit, receivers=receivers))
+
+    taken = sum(len(each.body) for each in care.receive())
+
+    assert taken <= limit
+    assert taken == 200 * size or taken > limit - _MIB
+
+
+def test_a_limit_that_no_message_is_sure_to_fit_into_is_refused() -> None:
+    """Else nothing would ever be received, and nobody told why."""
+    with pytest.raises(ContractError, match="batch_bytes must be at least 1048576"):
+        small(batch_bytes=_MIB - 1)
+
+
+def test_bytes_are_counted_as_sqs_counts_them() -> None:
+    def three_bytes_a_character(count: int) -> list[Message]:
+        return [message("\u20ac" * (_MIB // 6)) for _ in range(count)]
+
+    care = _Care(StandInQueue(receive=three_bytes_a_character), Limits(batch_bytes=3 * _MIB))
+
+    assert 2 * _MIB < sum(len(each.body.encode()) for each in care.receive()) <= 3 * _MIB
+
+
+def test_no_longer_than_the_limit() -> None:
+    never = threading.Event()
+    supply = _supply(each_call=1)
+
+    def slowly(count: int) -> list[Message]:
+        never.wait(0.02)
+        return supply(count)
+
+    care = _Care(StandInQueue(receive=slowly), Limits(receive_seconds=0.3, receivers=2))
+    started = time.monotonic()
+
+    received = care.receive()
+
+    assert 0.3 <= time.monotonic() - started < 3
+    assert len(received) == care.held > 2
+
+
+class TestEmptyAnswers:
+    """Fault 12: one proves nothing, a second one ends the batch."""
+
+    @pytest.mark.parametrize(
+        ("answers", "taken", "calls"),
+        [
+            ((), 0, 2),
+            ((3,), 3, 3),
+            ((0, 3), 3, 4),
+            ((3, 0, 4, 0, 5), 12, 7),
+            ((3, 0, 0, 4), 3, 3),
+        ],
+    )
+    def test_of_one_thread(self, answers: tuple[int, ...], taken: int, calls: int) -> None:
+        queue = StandInQueue(receive=_script(*answers))
+        care = _Care(queue, Limits(receivers=1))
+
+        assert len(care.receive()) == taken
+        assert len(queue.asked) == calls
+
+    def test_of_several_threads(self) -> None:
+        queue = StandInQueue(receive=_supply(total=95))
+        care = _Care(queue, Limits(receivers=8))
+
+        assert len(care.receive()) == 95
+        assert 10 + 2 <= len(queue.asked) <= 10 + 8
+
+    def test_a_thread_waits_for_the_others_instead_of_asking_again(self) -> None:
+        """Long polls of an empty queue cost a second each."""
+        asking = threading.Barrier(2, timeout=10)
+        empty_first = threading.Event()
+        lock = threading.Lock()
+        calls = 0
+
+        def answer(_count: int) -> list[Message]:
+            nonlocal calls
+            with lock:
+                calls += 1
+                mine = calls
+            if mine <= 2:
+                asking.wait()
+            if mine == 1:
+                empty_first.set()
+                return []
+            assert empty_first.wait(timeout=10)
+            if mine == 2:
+                assert calls == 2
+                return [message("{}") for _ in range(5)]
+            return []
+
+        care = _Care(StandInQueue(receive=answer), Limits(receivers=2))
+
+        assert len(care.receive()) == 5
+
+
+class TestErrors:
+    """Of one thread among several."""
+
+    def test_the_others_end_and_everything_stays_in_care(self) -> None:
+        supply = _supply()
+        lock = threading.Lock()
+        calls = delivered = 0
+
+        def fail_at_the_ninth(count: int) -> list[Message]:
+            nonlocal calls, delivered
+            with lock:
+                calls += 1
+                if calls == 9:
+                    raise QueueError("SQS refused", remedy="none")
+                messages = supply(count)
+                delivered += len(messages)
+            return messages
+
+        care = _Care(StandInQueue(receive=fail_at_the_ninth), Limits(receivers=4))
+
+        with pytest.raises(QueueError, match="SQS refused"):
+            care.receive()
+
+        assert care.held == delivered >= 80
+        assert calls <= 9 + 3 * 2
+
+    def test_a_thread_that_waits_for_another_one_ends_with_it(self) -> None:
+        """The one got an empty answer, and would wait for ever for the other's."""
+        both = threading.Barrier(2, timeout=10)
+        turn = iter(range(2))
+
+        def answer(_count: int) -> list[Message]:
+            mine = next(turn)
+            both.wait()
+            if mine:
+                raise QueueError("SQS refused", remedy="none")
+            return []
+
+        care = _Care(StandInQueue(receive=answer), Limits(receivers=2))
+
+        with pytest.raises(QueueError):
+            care.receive()
+
+
+def test_eight_threads_receive_each_message_of_a_real_queue_once(
+    sqs: SQSClient,
+) -> None:
+    feed = small(receivers=8, batch_messages=1_000, visibility_seconds=60)
+    queue = SqsQueue(sqs, feed, embedded=True)
+    for start in range(0, 500, 10):
+        queue.send([Event(f"{n}", json.dumps(n)) for n in range(start, start + 10)])
+    held = Held(queue, feed.limits)
+
+    received = receive(queue, held, feed.limits)
+
+    assert Counter(each.event_id for each in received) == Counter(f"{n}" for n in range(500))
+    assert queue.depth().in_flight == 500
+    assert held.acknowledge() == 0
+    assert queue.depth().total == 0

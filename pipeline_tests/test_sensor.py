@@ -1,0 +1,206 @@
+"""The sensor on a real instance and a real queue: it looks, it asks for runs, it never receives."""
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+
+from pipeline.definitions import defs
+from pipeline.errors import QueueMissing, QueueUnreachable
+from pipeline.feeds import find
+from pipeline.resources.outside import OutsideResource
+from pipeline_tests.world import JOB, World, free_port
+
+ORIGIN = RemoteJobOrigin(
+    RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("pipeline"), "__repository__"), JOB
+)  # Dagster accepts no queued run without it
+LIMITS = find("user_logins").limits
+
+
+class Sensor:
+    """The deployed sensor, ticked by hand; the cursor travels from tick to tick."""
+
+    def __init__(self, instance: dg.DagsterInstance, runs: Path) -> None:
+        self.instance = instance
+        self.cursor: str | None = None
+        self._runs = runs
+
+    def tick(self) -> tuple[int, str]:
+        """How many runs one tick requests, and why not more."""
+        sensor = defs().resolve_sensor_def("user_logins_sensor")
+        with dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            sensor_name=sensor.name,
+            definitions=defs(),
+            resources={"outside": OutsideResource()},
+        ) as context:
+            tick = sensor.evaluate_tick(context)
+        self.cursor = tick.cursor or self.cursor  # as Dagster's daemon does
+        requests = tick.run_requests or []
+        assert all(request.run_key is None for request in requests)
+        assert all(request.job_name in {None, JOB} for request in requests)
+        return len(requests), tick.skip_message or ""
+
+    def add_run(self, status: dg.DagsterRunStatus, *, seconds_ago: float = 0) -> None:
+        """Puts a run of the job into the instance's storage, created and ended so long ago."""
+        run = dg.DagsterRun(
+            job_name=JOB, run_id=str(uuid.uuid4()), status=status, remote_job_origin=ORIGIN
+        )
+        self.instance.add_run(run)
+        ago = f"-{seconds_ago} seconds"
+        with sqlite3.connect(self._runs) as runs:
+            runs.execute(
+                "UPDATE runs SET create_timestamp = datetime('now', ?), end_time = ?"
+                " WHERE run_id = ?",
+                (ago, time.time() - seconds_ago, run.run_id),
+            )
+        runs.close()
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dg.DagsterInstance, Path]]:
+    """One instance for the module: it takes a second to make."""
+    folder = tmp_path_factory.mktemp("dagster")
+    telemetry = {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(folder), overrides=telemetry) as instance:
+        yield instance, next(folder.rglob("runs.db"))
+
+
+@pytest.fixture
+def sensor(world: World, storage: tuple[dg.DagsterInstance, Path]) -> Iterator[Sensor]:
+    """The sensor over an empty queue, with no runs in the instance."""
+    assert world.depth() == (0, 0)
+    instance, runs = storage
+    yield Sensor(instance, runs)
+    for run in instance.get_runs():
+        instance.delete_run(run.run_id)
+
+
+def fill(world: World, count: int = LIMITS.linger_messages) -> None:
+    """Puts so many messages on the queue."""
+    world.send(["{}"] * count)
+
+
+def test_an_empty_queue_asks_for_nothing(sensor: Sensor) -> None:
+    assert sensor.tick() == (0, "the queue is empty")
+
+
+def test_a_deep_queue_asks_for_a_run_at_once(world: World, sensor: Sensor) -> None:
+    fill(world)
+    assert sensor.tick() == (1, "")
+
+
+def test_a_shallow_queue_waits_for_company_over_ticks(world: World, sensor: Sensor) -> None:
+    fill(world, 3)
+    runs, why = sensor.tick()
+    assert (runs, "for others to travel with" in why) == (0, True)
+    first = sensor.cursor
+    assert first is not None
+    assert sensor.tick()[0] == 0
+    assert sensor.cursor == first
+    # The cursor is all that a tick remembers: an older one is a longer wait.
+    sensor.cursor = str(float(first) - LIMITS.linger_seconds)
+    assert sensor.tick() == (1, "")
+    # Those that come later wait for as long: nothing is left of the first wait.
+    runs, why = sensor.tick()
+    assert (runs, "for others to travel with" in why) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.QUEUED,
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+)
+def test_a_run_that_is_under_way_will_take_the_messages(
+    world: World, sensor: Sensor, status: dg.DagsterRunStatus
+) -> None:
+    fill(world)
+    sensor.add_run(status)
+    assert sensor.tick() == (0, "500 waiting; 1 run queued or running will take them")
+
+
+def test_a_run_beyond_the_age_limit_counts_as_dead(world: World, sensor: Sensor) -> None:
+    fill(world)
+    sensor.add_run(dg.DagsterRunStatus.STARTED, seconds_ago=LIMITS.run_age_seconds + 60)
+    assert sensor.tick() == (1, "")
+
+
+def test_after_failed_runs_it_waits_longer_each_time(world: World, sensor: Sensor) -> None:
+    fill(world)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE)
+    runs, why = sensor.tick()
+    assert (runs, "the last 1 run failed, trying again in" in why) == (0, True)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=11)
+    assert "the last 2 runs failed" in sensor.tick()[1]
+
+
+def test_after_the_back_off_it_tries_again(world: World, sensor: Sensor) -> None:
+    fill(world)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=60)
+    assert sensor.tick() == (1, "")
+
+
+def test_a_success_ends_the_back_off(world: World, sensor: Sensor) -> None:
+    fill(world)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE)
+    sensor.add_run(dg.DagsterRunStatus.SUCCESS)
+    assert sensor.tick() == (1, "")
+
+
+def test_a_tick_is_one_call_and_never_receives(world: World, sensor: Sensor) -> None:
+    """Invariant 8: a message's receive count is for runs alone."""
+    fill(world, 20)
+    sensor.tick()
+    before = world.app.calls.copy()
+    for _ in range(3):
+        sensor.tick()
+    calls: dict[str, Any] = dict(world.app.calls - before)
+    assert calls == {"GetQueueAttributes": 3}
+    assert world.receive_counts() == [1] * 20
+
+
+def test_a_missing_queue_is_told(world: World, sensor: Sensor) -> None:
+    world.sqs.delete_queue(QueueUrl=world.queue_url)
+    with pytest.raises(QueueMissing, match="'login-queue' does not exist"):
+        sensor.tick()
+    world.clock.now += 61  # SQS wants a minute before a name is used again
+    world.sqs.create_queue(QueueName="login-queue")
+    assert sensor.tick() == (0, "the queue is empty")
+
+
+def test_a_queue_that_goes_missing_between_ticks_is_told(world: World, sensor: Sensor) -> None:
+    sensor.tick()
+    world.sqs.delete_queue(QueueUrl=world.queue_url)
+    with pytest.raises(QueueMissing):
+        sensor.tick()
+
+
+def test_a_dead_endpoint_is_told(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(QueueUnreachable, match="does not answer"):
+        sensor.tick()
+
+
+def test_it_needs_no_warehouse(
+    world: World, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for runs while Postgres is down; they find out, receive nothing, and it backs off."""
+    monkeypatch.setenv("PIPELINE_POSTGRES_URL", f"postgresql://a:b@127.0.0.1:{free_port()}/c")
+    fill(world)
+    assert sensor.tick() == (1, "")

@@ -1,0 +1,224 @@
+"""One feed's queue over boto3: what is asked of SQS, and what its answers become."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from botocore.awsrequest import AWSRequest
+from mypy_boto3_sqs import SQSClient
+
+from pipeline.errors import QueueMissing
+from pipeline.feeds.user_logins import FEED
+from pipeline.messages import Event, Message, Refusals
+from pipeline.resources.sqs import Depth, SqsQueue
+from pipeline_tests.outside_world import answered
+from pipeline_tests.samples import CANARY, eventually, message, small
+
+_EVENTS = [Event(f"event-{place}", f'{{"place": {place}}}') for place in range(3)]
+
+
+@pytest.fixture
+def queue(sqs: SQSClient) -> SqsQueue:
+    """The queue of `user_logins`, just made."""
+    return SqsQueue(sqs, small(visibility_seconds=30), embedded=True)
+
+
+def _receive(queue: SqsQueue, count: int) -> list[Message]:
+    received: list[Message] = []
+
+    def enough() -> bool:
+        received.extend(queue.receive(10))
+        return len(received) >= count
+
+    eventually(enough)
+    return received
+
+
+def _asked(request: AWSRequest) -> dict[str, object]:
+    asked: dict[str, object] = json.loads(request.body or "{}")
+    return asked
+
+
+class TestMaking:
+    """Of queues: by us for the embedded service, by whoever deploys for any other."""
+
+    def test_an_embedded_queue_is_made_with_its_dead_letter_queue(
+        self, sqs: SQSClient, queue: SqsQueue
+    ) -> None:
+        """Faults 16, 17 and 19: long retention, and room for an outage."""
+        attributes = [
+            sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+            for url in (
+                queue.url,
+                sqs.get_queue_url(QueueName="login-queue-dead-letter")["QueueUrl"],
+            )
+        ]
+
+        policy = json.loads(attributes[0]["RedrivePolicy"])
+        assert policy["deadLetterTargetArn"] == attributes[1]["QueueArn"]
+        assert int(policy["maxReceiveCount"]) == 20
+        assert [each["MessageRetentionPeriod"] for each in attributes] == ["1209600"] * 2
+
+    def test_an_embedded_queue_is_found_the_next_time(
+        self, sqs: SQSClient, queue: SqsQueue
+    ) -> None:
+        queue.send(_EVENTS)
+
+        assert SqsQueue(sqs, FEED, embedded=True).depth().visible == 3
+
+    def test_no_other_queue_is_made(self, sqs: SQSClient) -> None:
+        """Fault 20."""
+        with pytest.raises(QueueMissing, match="'login-queue' does not exist") as caught:
+            SqsQueue(sqs, FEED)
+
+        assert caught.value.feed == "user_logins"
+        assert "QueueUrls" not in sqs.list_queues()
+
+    def test_a_queue_that_was_deleted_is_missing(self, sqs: SQSClient, queue: SqsQueue) -> None:
+        """Fault 20."""
+        sqs.delete_queue(QueueUrl=queue.url)
+
+        for call in (queue.depth, lambda: queue.receive(1), lambda: queue.send(_EVENTS)):
+            with pytest.raises(QueueMissing):
+                call()
+
+
+class TestMessages:
+    """On their way through the queue."""
+
+    def test_what_was_sent_is_received(self, queue: SqsQueue) -> None:
+        refused: Refusals[Event] = Refusals()
+        assert queue.send(_EVENTS) == refused
+
+        received = _receive(queue, 3)
+
+        assert {(each.event_id, each.body) for each in received} == {
+            (event.event_id, event.body) for event in _EVENTS
+        }
+        assert len({each.message_id for each in received}) == 3
+        assert {each.receive_count for each in received} == {1}
+        for each in received:
+            assert timedelta(0) <= datetime.now(UTC) - each.received_at < timedelta(seconds=30)
+            assert abs(each.received_at - each.sent_at) < timedelta(seconds=30)
+            assert each.sent_at.tzinfo is UTC
+
+    def test_a_message_of_a_producer_that_names_no_event_has_no_event_id(
+        self, sqs: SQSClient, queue: SqsQueue
+    ) -> None:
+        sqs.send_message(QueueUrl=queue.url, MessageBody="{}")
+
+        assert [each.event_id for each in _receive(queue, 1)] == [None]
+
+    def test_no_more_is_received_than_asked_for(self, queue: SqsQueue) -> None:
+        queue.send(_EVENTS)
+
+        assert len(queue.receive(2)) == 2
+
+    def test_an_empty_queue_answers_after_a_short_poll_of_the_feeds_settings(
+        self, sqs: SQSClient, queue: SqsQueue
+    ) -> None:
+        with answered(sqs, "ReceiveMessage") as requests:
+            assert queue.receive(7) == []
+
+        asked = _asked(requests[0])
+        assert asked["VisibilityTimeout"] == 30
+        assert asked["MaxNumberOfMessages"] == 7
+        assert asked["WaitTimeSeconds"] == 1
+
+    def test_the_depth_tells_waiting_from_held(self, queue: SqsQueue) -> None:
+        assert queue.depth() == Depth(0, 0, 0)
+        queue.send(_EVENTS)
+        assert queue.depth() == Depth(visible=3, in_flight=0, delayed=0)
+        queue.receive(2)
+        assert queue.depth() == Depth(visible=1, in_flight=2, delayed=0)
+        assert queue.depth().total == 3
+
+    def test_a_deleted_message_is_gone(self, queue: SqsQueue) -> None:
+        queue.send(_EVENTS)
+
+        assert queue.delete(_receive(queue, 3)) == Refusals()
+        assert queue.depth().total == 0
+
+    def test_a_shown_message_is_delivered_again(self, queue: SqsQueue) -> None:
+        queue.send(_EVENTS)
+        first = _receive(queue, 3)
+
+        assert queue.hide(first, 0) == Refusals()
+
+        again = _receive(queue, 3)
+        assert {each.message_id for each in again} == {each.message_id for each in first}
+        assert {each.receive_count for each in again} == {2}
+
+    def test_a_hidden_message_is_not(self, queue: SqsQueue) -> None:
+        queue.send(_EVENTS)
+        queue.hide(_receive(queue, 3), 600)
+
+        assert queue.receive(10) == []
+        assert queue.depth() == Depth(visible=0, in_flight=3, delayed=0)
+
+
+class TestDeadLetters:
+    """Of the queue's own dead-letter queue."""
+
+    def test_they_are_counted(self, sqs: SQSClient, queue: SqsQueue) -> None:
+        url = sqs.get_queue_url(QueueName="login-queue-dead-letter")["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="dead")
+
+        assert queue.dead_letter_depth() == Depth(visible=1, in_flight=0, delayed=0)
+        assert queue.depth().total == 0
+
+    def test_a_queue_may_have_none(self, sqs: SQSClient) -> None:
+        sqs.create_queue(QueueName="login-queue")
+
+        assert SqsQueue(sqs, FEED).dead_letter_depth() is None
+
+
+@pytest.mark.parametrize(
+    ("operation", "call"),
+    [
+        ("DeleteMessageBatch", lambda queue, some: queue.delete(some)),
+        ("ChangeMessageVisibilityBatch", lambda queue, some: queue.hide(some, 60)),
+    ],
+)
+def test_partial_failures_are_told_apart(
+    sqs: SQSClient,
+    queue: SqsQueue,
+    operation: str,
+    call: Callable[[SqsQueue, Sequence[Message]], Refusals[Message]],
+) -> None:
+    """Fault 8."""
+    some = [message("{}") for _ in range(3)]
+    failed = [
+        {"Id": "0", "Code": "InternalError", "SenderFault": False, "Message": CANARY},
+        {"Id": "2", "Code": "ReceiptHandleIsInvalid", "SenderFault": True},
+    ]
+    with answered(sqs, operation, {"Successful": [{"Id": "1"}], "Failed": failed}) as requests:
+        refusals = call(queue, some)
+
+    assert refusals == Refusals(retry=(some[0],), final=(some[2],))
+    entries = _asked(requests[0])["Entries"]
+    assert isinstance(entries, list)
+    assert [each["ReceiptHandle"] for each in entries] == [each.receipt for each in some]
+
+
+def test_partial_failures_of_sending_are_told_apart(sqs: SQSClient, queue: SqsQueue) -> None:
+    """Fault 75."""
+    failed = [
+        {"Id": "0", "Code": "InvalidMessageContents", "SenderFault": True},
+        {"Id": "2", "Code": "InternalError", "SenderFault": False},
+    ]
+    done = {"Id": "1", "MessageId": "m", "MD5OfMessageBody": "0"}
+    with answered(sqs, "SendMessageBatch", {"Successful": [done], "Failed": failed}):
+        refusals = queue.send(_EVENTS)
+
+    assert refusals == Refusals(retry=(_EVENTS[2],), final=(_EVENTS[0],))
+
+
+def test_a_receipt_that_is_none_is_refused_for_good(queue: SqsQueue) -> None:
+    """Fault 6."""
+    made_up = replace(message("{}"), receipt="made up")
+
+    assert queue.delete([made_up]) == Refusals(final=(made_up,))
+    assert queue.hide([made_up], 60) == Refusals(final=(made_up,))
