@@ -5,7 +5,7 @@ import dagster as dg
 from pipeline.consume.asset import ingest
 from pipeline.feeds import discover
 from pipeline.produce.seed_job import seed_job
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 
 
 @dg.definitions

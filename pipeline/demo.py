@@ -19,7 +19,8 @@ from pipeline.operate.drain import ingest_once
 from pipeline.produce.generate import Recipe, evenly, generate
 from pipeline.produce.seed import seed
 from pipeline.resources import postgres
-from pipeline.resources.outside import Outside, OutsideResource
+from pipeline.resources.outside import Outside
+from pipeline.resources.outside_resource import OutsideResource
 from pipeline.resources.sqs import SqsQueue
 
 _EVENTS = 1_000

@@ -1,15 +1,19 @@
 """How a report and a status look on a terminal."""
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.demo import Report
 from pipeline.operate.status import FeedStatus
+
+if TYPE_CHECKING:
+    from pipeline.demo import Report  # it imports Dagster and pandas: 3 s
 
 _SHORT = 10  # characters of a value: seven columns fit into a terminal of 80
 
 
-def show_report(out: Console, report: Report) -> None:
+def show_report(out: Console, report: "Report") -> None:
     """The account of a demonstration, and a few rows."""
     account = report.account
     rows = Table(*report.columns, box=None, padding=(0, 1, 0, 0), header_style="bold")

@@ -19,7 +19,7 @@ from pipeline.definitions import defs
 from pipeline.feeds import find
 from pipeline.masking.keyring import FieldKey
 from pipeline.produce.spoil import spoil, spoilable
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 from pipeline_tests.canaries import Canaries, found_in, found_under
 from pipeline_tests.samples import login
 from pipeline_tests.world import JOB, World, admit

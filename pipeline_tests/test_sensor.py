@@ -18,7 +18,7 @@ from dagster._core.remote_origin import (
 from pipeline.definitions import defs
 from pipeline.errors import QueueMissing, QueueUnreachable
 from pipeline.feeds import find
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 from pipeline_tests.world import JOB, World, free_port
 
 ORIGIN = RemoteJobOrigin(

@@ -68,6 +68,15 @@ def test_a_pair_of_credentials_is_taken() -> None:
     assert read_settings({"PIPELINE_POSTGRES_URL": URL} | PAIR).postgres_url == URL
 
 
+def test_endpoint_and_region_are_told_where_they_are_given() -> None:
+    given = {"AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1", "AWS_REGION": "eu-west-1"}
+    settings = read_settings({"PIPELINE_POSTGRES_URL": URL} | given)
+    assert (settings.sqs_url, settings.region) == ("http://127.0.0.1:1", "eu-west-1")
+    assert "hunter2" not in repr(settings)
+    left_to_boto3 = read_settings({"PIPELINE_POSTGRES_URL": URL, "AWS_PROFILE": "x"})
+    assert (left_to_boto3.sqs_url, left_to_boto3.region) == (None, None)
+
+
 def test_a_key_file_may_be_named_with_either_kind_of_services() -> None:
     assert read_settings({"PIPELINE_KEYRING": "/keys/k.json"}).keyring == Path("/keys/k.json")
     named = read_settings(WHOLE | {"PIPELINE_KEYRING": "~/k.json"})

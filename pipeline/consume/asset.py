@@ -21,7 +21,7 @@ from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.mask import mask
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 
 
 def ingest(feed: Feed) -> dg.Definitions:

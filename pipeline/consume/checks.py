@@ -7,7 +7,7 @@ from pipeline.consume.tables import table_name
 from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
 from pipeline.resources import postgres
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 
 _LATEST_PAGES = 1_000  # of 8 kB, read from the end of the table
 _LATEST_ROWS = 200_000  # the bound where pages do not tell, as with a partitioned table

@@ -8,7 +8,7 @@ import dagster as dg
 from pipeline.consume.plan import Seen, decide
 from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 
 _INTERVAL_SECONDS = 5
 _UNFINISHED = [

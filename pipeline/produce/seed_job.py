@@ -11,7 +11,7 @@ from pipeline.errors import SeedError, values_kept_out
 from pipeline.produce.generate import Recipe, evenly, generate
 from pipeline.produce.seed import seed
 from pipeline.produce.seed_file import read_events
-from pipeline.resources.outside import OutsideResource
+from pipeline.resources.outside_resource import OutsideResource
 
 SEED_FOLDER = "PIPELINE_SEED_DIR"
 """The environment variable that names the folder of the files that the job may send."""

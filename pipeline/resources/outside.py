@@ -1,13 +1,10 @@
 """The outside world of this process: which queue, warehouse and keyring the settings lead to."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Self
-
-import dagster as dg
 
 from pipeline.contract import Feed
 from pipeline.errors import QueueMissing
@@ -45,10 +42,7 @@ class Outside:
         settings = read_settings(environment)
         keyring = settings.keyring or local_folder() / "keyring.json"
         if settings.postgres_url is not None:
-            endpoint = Endpoint(
-                environment.get("AWS_ENDPOINT_URL_SQS") or None,
-                region=environment.get("AWS_REGION") or None,
-            )
+            endpoint = Endpoint(settings.sqs_url, region=settings.region)
             return cls(endpoint, settings.postgres_url, keyring)
         services = ensure_running(local_folder())
         endpoint = Endpoint(services.sqs_endpoint, embedded=True)
@@ -77,15 +71,3 @@ class Outside:
 def _queue_for_a_look(endpoint: Endpoint, feed: Feed) -> SqsQueue:
     client = make_client(endpoint, read_seconds=_LOOK_SECONDS)
     return SqsQueue(client, feed, embedded=endpoint.embedded)
-
-
-class OutsideResource(dg.ConfigurableResource[Outside]):
-    """What ops and sensors ask for by the name `outside`.
-
-    It has no configuration: where a run reads and writes is decided by the environment of the
-    deployment, so that nobody can point one at another queue or table from the web UI.
-    """
-
-    def reach(self) -> Outside:
-        """What the environment of this process leads to, as `Outside.of`."""
-        return Outside.of(os.environ)

@@ -6,7 +6,7 @@ production one, is what nobody wants.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import SettingsError
@@ -36,11 +36,13 @@ class Settings:
     Attributes:
         postgres_url: The warehouse; None for the embedded services. It decides for the queue
             too: SQS as boto3 finds it, or the embedded one.
+        sqs_url: AWS_ENDPOINT_URL_SQS; None to leave it to boto3.
         region: AWS_REGION, which boto3 does not read; None to leave it to boto3.
         keyring: The key file; None for the one in the local folder.
     """
 
-    postgres_url: str | None
+    postgres_url: str | None = field(repr=False)
+    sqs_url: str | None
     region: str | None
     keyring: Path | None
 
@@ -73,6 +75,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     keyring = environment.get(KEYRING)
     return Settings(
         postgres_url=url,
+        sqs_url=environment.get("AWS_ENDPOINT_URL_SQS") or None,
         region=environment.get("AWS_REGION") or None,
         keyring=Path(keyring).expanduser() if keyring else None,
     )
