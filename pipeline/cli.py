@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -194,23 +193,20 @@ def dev(
     port: Annotated[int, typer.Option(help="The port of the web UI.")] = 3000,
 ) -> None:
     """Open Dagster's web UI with the sensor running; its history is kept between starts."""
-    checkout = Path(__file__).parents[1]
-    services.ensure_running(services.local_folder())
-    home = services.local_folder() / "dagster"
-    home.mkdir(mode=0o700, exist_ok=True)
-    shutil.copyfile(checkout / "dagster.yaml", home / "dagster.yaml")
-    os.environ["DAGSTER_HOME"] = str(home)
-    os.chdir(home)  # in the checkout Dagster would warn of the dagster.yaml that is not used
-    workspace = str(checkout / "workspace.yaml")
-    command = [sys.executable, "-m", "dagster", "dev", "--port", str(port), "-w", workspace]
-    os.execv(command[0], command)  # noqa: S606 - no shell, and Ctrl-C reaches Dagster
+    from pipeline.operate.web_ui import open_web_ui  # noqa: PLC0415 - late, as above
+
+    open_web_ui(port)
 
 
 @app.command()
 def stop() -> None:
     """Stop the embedded services; their data stays."""
     stopped = services.stop(services.local_folder())
-    typer.echo("stopped the embedded services" if stopped else "no embedded services are running")
+    typer.echo(
+        "stopped the embedded services; a `dagster dev` that still runs would start them again"
+        if stopped
+        else "no embedded services are running"
+    )
 
 
 def _malformed(given: list[str], possible: tuple[Reason, ...]) -> dict[Reason, float]:

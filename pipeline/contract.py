@@ -5,6 +5,7 @@ the field and the rule, before anything runs.
 """
 
 import itertools
+import keyword
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,15 @@ the same one, so a row's date does not depend on when it was loaded."""
 # Two leading underscores mark the columns that a load adds to its temporary table.
 _IDENTIFIER = re.compile(r"(?!__)[a-z_][a-z0-9_]*", re.ASCII)
 _IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently
+_SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
+_SCHEMAS = ("pipeline", "pg_", "information_schema")
+# Words that Dagster refuses as the name of an asset, and what its jobs and ops are named with.
+_DAGSTERS = {
+    *keyword.kwlist,
+    *("context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict"),
+    *("output_arg_dict", "int", "str", "float", "bool", "input", "output", "type"),
+}
+_PREFIXES = ("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_")
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _LARGEST_MESSAGE = 2**20  # bytes
 _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
@@ -142,8 +152,12 @@ class Feed:
 
     def _check_names(self) -> None:
         self._check_identifier(self.name, "name")
+        if self.name in _DAGSTERS or self.name.startswith(_PREFIXES):
+            self._refuse(f"name: no word of Python or Dagster, no prefix {', '.join(_PREFIXES)}")
         for part in self.schema_and_table:
             self._check_identifier(part, "table")
+        if self.schema_and_table[0].startswith(_SCHEMAS):
+            self._refuse("table: in a schema that is neither Postgres's nor this project's")
         if not _QUEUE.fullmatch(self.queue):
             self._refuse("queue: 1 to 80 of A-Z a-z 0-9 _ - (FIFO queues are not read yet)")
         if not self.fields:
@@ -151,6 +165,8 @@ class Feed:
 
     def _check_field(self, each: Field) -> None:
         self._check_identifier(each.name, "column", field=each.name)
+        if each.name in _SYSTEM_COLUMNS:
+            self._refuse("column: not the name of a system column", field=each.name)
         if not all(each.path.split(".")):
             self._refuse("path: names joined by single dots", field=each.name)
         if each.path == SENT_AT and not isinstance(each.type, Date | Timestamp):

@@ -103,7 +103,7 @@ def test_a_first_start_makes_a_warehouse_on_loopback(tmp_path: Path) -> None:
     server = EmbeddedPostgres(tmp_path)
     url = server.start()
     try:
-        assert re.fullmatch(r"postgresql://pipeline:[\w-]{32}@127\.0\.0\.1:\d+/warehouse", url)
+        assert re.fullmatch(r"postgresql://warehouse:[\w-]{32}@127\.0\.0\.1:\d+/warehouse", url)
         assert setting(url, "server_encoding") == "UTF8"
         assert setting(url, "listen_addresses") == "127.0.0.1"
         assert setting(url, "unix_socket_directories") == ""

@@ -21,7 +21,8 @@ LIMITS: Final = Limits(
 
 
 def seen(depth: int, active: int = 0, **changes: float | None) -> Seen:
-    return replace(Seen(now=NOW, depth=depth, active=active), **changes)  # type: ignore[arg-type]
+    tick = Seen(now=NOW, depth=depth, active=active, receiving=active)
+    return replace(tick, **changes)  # type: ignore[arg-type]
 
 
 def runs(depth: int, active: int = 0, **changes: float | None) -> int:
@@ -97,9 +98,15 @@ def test_a_clock_that_went_back_after_a_failure_stops_nobody(back: float) -> Non
 def test_the_reason_says_what_was_seen() -> None:
     assert decide(seen(500, 3), LIMITS).reason == "500 waiting; 3 runs queued or running, the limit"
     assert decide(seen(50, 1), LIMITS).reason == (
-        "50 waiting; 1 run queued or running will take them"
+        "50 waiting; 1 run queued or receiving will take them"
     )
     assert decide(seen(500, 1), LIMITS).reason == "500 waiting; requesting 2 runs"
+
+
+def test_a_run_that_stopped_receiving_long_ago_takes_nothing_but_counts() -> None:
+    """Fault 60: what was killed may look alive until Dagster's own monitoring notices."""
+    assert decide(seen(50, 1, receiving=0), LIMITS).runs == 1
+    assert decide(seen(50, 3, receiving=0), LIMITS).runs == 0
 
 
 ANY_LIMITS: Final = st.builds(
@@ -111,10 +118,11 @@ ANY_LIMITS: Final = st.builds(
 )
 TIMES: Final = st.floats(-(10.0**6), 10.0**6).map(lambda seconds: NOW + seconds)
 ANY_SEEN: Final = st.builds(
-    Seen,
+    lambda *, active, idle, **rest: Seen(active=active, receiving=max(0, active - idle), **rest),
     now=TIMES,
     depth=st.integers(0, 5_000),
     active=st.integers(0, 8),
+    idle=st.integers(0, 8),
     failures=st.integers(0, 2_000),
     failed_at=TIMES,
     waiting_since=st.none() | TIMES,
@@ -127,7 +135,7 @@ def test_never_more_than_the_limit_nor_than_the_depth_asks_for(tick: Seen, limit
     decision = decide(tick, limits)
     assert decision.runs >= 0
     assert decision.runs == 0 or decision.runs + tick.active <= limits.max_runs
-    assert (decision.runs + tick.active - 1) * limits.batch_messages < tick.depth or (
+    assert (decision.runs + tick.receiving - 1) * limits.batch_messages < tick.depth or (
         decision.runs == 0
     )
 
@@ -148,7 +156,7 @@ def test_whatever_waits_is_taken_within_the_longest_pause_and_the_linger(
     tick: Seen, limits: Limits
 ) -> None:
     """Nothing that a tick saw or remembered, and no clock, keeps messages waiting for ever."""
-    tick = replace(tick, depth=max(1, tick.depth), active=0)
+    tick = replace(tick, depth=max(1, tick.depth), active=0, receiving=0)
     end = tick.now + 2 * 600 + limits.linger_seconds + 3 * TICK
     while (decision := decide(tick, limits)).runs == 0:
         tick = replace(tick, now=tick.now + TICK, waiting_since=decision.waiting_since)

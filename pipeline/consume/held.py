@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from pipeline.contract import Limits
-from pipeline.errors import told
+from pipeline.errors import QueueUnreachable, told
 from pipeline.messages import Message, Queue
 
 _BATCH = 10  # entries of a batch call, the limit of SQS
 _ATTEMPTS = 3
-_FIRST_PAUSE = 0.1  # seconds; doubles
+_PAUSE = 0.1  # seconds; doubles
 _FIRST_RELEASE = 10  # seconds; doubles with each delivery
 _LONGEST_RELEASE = 900
 
@@ -40,6 +40,7 @@ class Held:
         self._hidden_at: dict[str, float] = {}
         self._messages: dict[str, Message] = {}
         self._over = threading.Event()
+        self._unreachable = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
 
@@ -69,8 +70,10 @@ class Held:
     def release(self) -> int:
         """Gives everything back, to be delivered again after a back-off; never raises.
 
+        What SQS does not take back comes back by itself, when its visibility ends.
+
         Returns:
-            How many messages were held.
+            How many messages SQS has taken back.
         """
         messages = self._all()
         self.close()
@@ -80,8 +83,7 @@ class Held:
             by_pause.setdefault(pause, []).append(message)
         calls = [(ten, pause) for pause, some in by_pause.items() for ten in tens(some)]
         with ThreadPoolExecutor(self._limits.receivers) as pool:
-            list(pool.map(lambda call: self._hide(*call), calls))
-        return len(messages)
+            return sum(pool.map(lambda call: self._hide(*call), calls))
 
     @contextmanager
     def released_on_failure(self) -> Iterator[None]:
@@ -89,8 +91,8 @@ class Held:
         try:
             yield
         except BaseException:
-            released = self.release()
-            _log.warning("released %d messages: they will be delivered again", released)
+            held = len(self._all())
+            _log.warning("released %d of %d messages; all come again", self.release(), held)
             raise
 
     def close(self) -> None:
@@ -108,12 +110,12 @@ class Held:
     def _delete(self, messages: Sequence[Message]) -> int:
         rest, kept = tuple(messages), 0
         for attempt in range(_ATTEMPTS):
-            if attempt and self._over.wait(_FIRST_PAUSE * 2**attempt):
+            if self._unreachable.is_set() or (attempt and self._over.wait(_PAUSE * 2**attempt)):
                 break
             try:
                 refusals = self._queue.delete(rest)
             except Exception as error:  # noqa: BLE001 - a committed run must not fail any more
-                _log.warning("acknowledging: %s", told(error))
+                self._note("acknowledging", error)
                 break
             kept += len(refusals.final)
             rest = refusals.retry
@@ -125,14 +127,26 @@ class Held:
                 self._hidden_at.pop(message.receipt, None)
         return kept + len(rest)
 
-    def _hide(self, messages: Sequence[Message], seconds: int) -> None:
+    def _hide(self, messages: Sequence[Message], seconds: int) -> int:
+        """Sets the visibility of up to ten messages; returns of how many SQS did."""
+        if self._unreachable.is_set():
+            return 0
         try:
             refusals = self._queue.hide(messages, seconds)
         except Exception as error:  # noqa: BLE001 - they come back when their visibility ends
-            _log.warning("changing visibility: %s", told(error))
-            return
+            self._note("changing visibility", error)
+            return 0
         if refused := len(refusals.retry) + len(refusals.final):
             _log.warning("SQS did not change the visibility of %d messages", refused)
+        return len(messages) - refused
+
+    def _note(self, what: str, error: Exception) -> None:
+        """Logs an error once, where it would come again with each of a thousand calls."""
+        if isinstance(error, QueueUnreachable):
+            if self._unreachable.is_set():
+                return
+            self._unreachable.set()
+        _log.warning("%s: %s", what, told(error))
 
     def _beat(self) -> None:
         half = self._limits.visibility_seconds / 2
@@ -152,6 +166,8 @@ class Held:
                 for receipt, hidden_at in self._hidden_at.items()
                 if hidden_at <= before
             ]
+        # An endpoint that did not answer at one beat may do so at the next.
+        self._unreachable.clear()
         for ten in tens(due):
             if self._over.is_set():
                 return

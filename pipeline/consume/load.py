@@ -11,6 +11,7 @@ from psycopg import sql
 
 from pipeline.consume.batch import Account, Decoded, Entry, Reject
 from pipeline.consume.quarantine import quarantine
+from pipeline.consume.settlement import quarantine_key
 from pipeline.consume.tables import column_types, table_name
 from pipeline.contract import Feed
 from pipeline.errors import AccountError, TableMismatch
@@ -21,8 +22,10 @@ from pipeline.resources.postgres import Refusal, classify, describe
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubles, with jitter
-# As many rows without a single good one, all refused alike: then it is the table, not the rows.
+# So many rows and no others, all refused alike: then it is the table, not the rows. Looking at
+# all rows of a batch ten are enough; on the way through it, the good ones may be yet to come.
 _ALL_ALIKE = 10
+_MANY_ALIKE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +87,14 @@ class _Transaction:
         self._order = sorted(range(len(entries)), key=lambda place: entries[place].key)
         self._offenders: list[_Offender] = []
         self._loaded = 0
+        self._passed = 0  # rows that the table took, or the ledger knew
 
     def settle(self) -> Account:
         # What a deferred constraint refuses is to be refused by the row's own statement.
         self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         self._stage()
         self._insert(0, len(self._order))
-        if self._offenders and not self._loaded:
-            self._blame_the_table()
+        self._consider_the_table(_ALL_ALIKE)
         settled_before, conflicts = self._compare_with_ledger()
         rejects = [
             *self._load.batch.rejects,
@@ -122,7 +125,7 @@ class _Transaction:
         )
         self._connection.execute(
             sql.SQL(
-                "CREATE TEMPORARY TABLE incoming (__position integer, __key bytea,"
+                "CREATE TEMPORARY TABLE incoming (__position integer PRIMARY KEY, __key bytea,"
                 " __content bytea, {}) ON COMMIT DROP"
             ).format(columns)
         )
@@ -158,6 +161,7 @@ class _Transaction:
                 feed=self._feed.name,
             )
         self._loaded += inserted
+        self._passed += end - first
 
     def _insert_together(self, first: int, end: int) -> tuple[int, int]:
         """One statement: only what the ledger did not know reaches the table."""
@@ -192,19 +196,31 @@ class _Transaction:
 
     def _isolate(self, position: int, cause: str) -> None:
         self._offenders.append(_Offender(position, cause))
-        if len(self._offenders) >= _ALL_ALIKE and not self._loaded:
-            self._blame_the_table()
+        if len(self._offenders) % _MANY_ALIKE == 0:  # to isolate each of thousands takes minutes
+            self._consider_the_table(_MANY_ALIKE)
 
-    def _blame_the_table(self) -> None:
-        """Stops where nothing but refusals for one and the same cause has come."""
+    def _consider_the_table(self, enough: int) -> None:
+        """Stops where that many rows, and no others, were refused for one and the same cause.
+
+        What lies in the quarantine already was refused by a batch that did commit, and comes
+        again because its acknowledgement was lost: it proves nothing.
+        """
         causes = {offender.cause for offender in self._offenders}
-        if len(self._offenders) >= _ALL_ALIKE and len(causes) == 1:
-            raise TableMismatch(
-                f"table {self._feed.table} refuses one row after the other ({causes.pop()})",
-                remedy="Compare the table's constraints with the contract; "
-                "the messages stay on the queue",
-                feed=self._feed.name,
-            )
+        if self._passed or len(self._offenders) < enough or len(causes) > 1:
+            return
+        keys = [quarantine_key(self._entry(offender.position)) for offender in self._offenders]
+        known = self._connection.execute(
+            "SELECT count(*) FROM pipeline.quarantine WHERE feed = %s AND key = ANY(%s)",
+            (self._feed.name, keys),
+        ).fetchone()
+        if known and len(self._offenders) - known[0] < enough:
+            return
+        raise TableMismatch(
+            f"table {self._feed.table} refuses one row after the other ({causes.pop()})",
+            remedy="Compare the table's constraints with the contract; "
+            "the messages stay on the queue",
+            feed=self._feed.name,
+        )
 
     def _compare_with_ledger(self) -> tuple[int, list[int]]:
         """How many rows the ledger has with the same content, and which with another."""

@@ -17,6 +17,7 @@ class Seen:
         now: Seconds since the epoch.
         depth: Messages that wait on the queue, as SQS estimates them.
         active: Runs of this feed, queued or running, younger than the age limit.
+        receiving: How many of them have yet to receive, or may still be at it.
         failures: How many of the latest runs failed in a row.
         failed_at: When the last of them failed, in seconds since the epoch.
         waiting_since: Since when a small depth has been waiting for company, if one has.
@@ -25,6 +26,7 @@ class Seen:
     now: float
     depth: int
     active: int
+    receiving: int
     failures: int = 0
     failed_at: float = 0.0
     waiting_since: float | None = None
@@ -60,9 +62,9 @@ def decide(seen: Seen, limits: Limits) -> Decision:
     room = limits.max_runs - seen.active
     if room <= 0:
         return Decision(0, f"{depth}; {_runs(seen.active)} queued or running, the limit")
-    wanted = math.ceil(seen.depth / limits.batch_messages) - seen.active
+    wanted = math.ceil(seen.depth / limits.batch_messages) - seen.receiving
     if wanted <= 0:
-        return Decision(0, f"{depth}; {_runs(seen.active)} queued or running will take them")
+        return Decision(0, f"{depth}; {_runs(seen.receiving)} queued or receiving will take them")
     # A clock that went back must not make anybody wait for longer than the linger.
     since = min(seen.now, seen.now if seen.waiting_since is None else seen.waiting_since)
     waited = seen.now - since

@@ -3,10 +3,26 @@
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.consume.tables import check_fingerprint, prepare, recall_fingerprint
+import psycopg
+from psycopg import sql
+
+from pipeline.consume.tables import check_fingerprint, prepare, recall_fingerprint, table_name
 from pipeline.contract import Feed
 from pipeline.masking.keyring import Keyring
 from pipeline.resources import postgres
+
+_REHEARSAL = """
+WITH ledger AS (
+    INSERT INTO pipeline.ledger (feed, key, content)
+    VALUES ('', uuid_send(gen_random_uuid()), '')
+), quarantine AS (
+    INSERT INTO pipeline.quarantine
+        (feed, key, message_id, reason, receive_count, sent_at, body_sealed)
+    VALUES ('', uuid_send(gen_random_uuid()), '', '', 0, now(), '')
+)
+INSERT INTO pipeline.account (batch_id, feed, run_id, received, loaded, duplicate, quarantined)
+VALUES (gen_random_uuid(), '', '', 0, 0, 0, 0)
+"""
 
 
 def check_sink(feed: Feed, *, url: str, keyring: Path) -> Keyring:
@@ -24,4 +40,18 @@ def check_sink(feed: Feed, *, url: str, keyring: Path) -> Keyring:
         new = recall_fingerprint(connection) is None
         keys = Keyring.load_or_make(keyring) if new else Keyring.load(keyring)
         check_fingerprint(connection, keys.fingerprint)
+        _rehearse(connection, feed)
     return keys
+
+
+def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
+    """Does what a load does, on no row of the feed, and undoes it.
+
+    A server may answer and yet take no writes: read-only after a failover, full, its table
+    locked by a migration, a right revoked. Each batch received then would cost its messages one
+    of their deliveries.
+    """
+    with connection.transaction(force_rollback=True):
+        connection.execute("SET LOCAL lock_timeout = '2s'")
+        connection.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(table_name(feed)))
+        connection.execute(_REHEARSAL)

@@ -11,13 +11,14 @@ from pipeline.errors import values_kept_out
 from pipeline.resources.outside_resource import OutsideResource
 
 _INTERVAL_SECONDS = 5
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+"""What a run is that may still do something."""
 _FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
@@ -25,6 +26,7 @@ _FINISHED = [
 ]
 _REASON = "pipeline/requested_because"
 _NONE_WAITS = "-"  # Dagster keeps the old cursor where a tick returns none, or an empty one
+_START_SECONDS = 60.0  # from the start of a run to its first message, on a slow machine
 _LATEST = 8  # finished runs that are looked at; so many failures make the longest pause
 
 
@@ -62,7 +64,7 @@ def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth:
     instance, limits = context.instance, feed.limits
     oldest = datetime.now(UTC) - timedelta(seconds=limits.run_age_seconds)
     active = instance.get_run_records(
-        dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED, created_after=oldest),
+        dg.RunsFilter(job_name=job_name, statuses=UNFINISHED, created_after=oldest),
         limit=limits.max_runs,
     )
     finished = instance.get_run_records(
@@ -77,7 +79,15 @@ def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth:
         now=time.time(),
         depth=depth,
         active=len(active),
+        receiving=sum(_may_receive(record, feed) for record in active),
         failures=len(failed_at),
         failed_at=failed_at[0] if failed_at else 0.0,  # of the newest run
         waiting_since=None if context.cursor in {None, "", _NONE_WAITS} else float(context.cursor),
     )
+
+
+def _may_receive(record: dg.RunRecord, feed: Feed) -> bool:
+    """Whether a run has yet to receive or may be at it; one that was killed long ago is not."""
+    if record.start_time is None:
+        return True
+    return time.time() - record.start_time < feed.limits.receive_seconds + _START_SECONDS

@@ -87,16 +87,15 @@ class Identity:
         The key comes from the contract's key fields, else from the producer's `event_id`, else
         from SQS's message id, which a redrive or a producer's retry would change.
         """
-        named: list[object]
         if row is not None and self._key_places:
-            named = ["key", *(row.values[place] for place in self._key_places)]
+            named = _named("key", msgspec.json.encode([row.values[at] for at in self._key_places]))
         elif message.event_id is not None:
-            named = ["event_id", message.event_id]
+            named = _named("event_id", message.event_id.encode(errors="surrogatepass"))
         else:
-            named = ["message_id", message.message_id]
+            named = _named("message_id", message.message_id.encode())
         body = message.body.encode(errors="surrogatepass")
         return Entry(
-            key=self._digest(msgspec.json.encode(named)),
+            key=self._digest(named),
             content=self._digest(body)[:_CONTENT_BYTES],
             message=message,
         )
@@ -105,6 +104,11 @@ class Identity:
         state = self._keyed.copy()
         state.update(content)
         return state.digest()
+
+
+def _named(kind: str, name: bytes) -> bytes:
+    """A name under its kind, so that no event id can pass for a message id."""
+    return kind.encode() + b"\0" + name
 
 
 def quarantine_key(entry: Entry) -> bytes:

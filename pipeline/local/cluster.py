@@ -17,7 +17,8 @@ from pipeline.local.identity import Identity
 from pipeline.local.locks import signal_holder, wait_for_lock
 from pipeline.local.private_files import write_private
 
-USER: Final = "pipeline"
+# Not the name of any schema: "$user" comes first where Postgres looks for a table.
+USER: Final = "warehouse"
 # The first version with a locale provider that needs no locale of the machine's.
 _BUILTIN_LOCALE: Final = 17
 # Seconds until an orphan has ended by itself, at a request, at an order.

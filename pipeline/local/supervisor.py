@@ -39,6 +39,9 @@ IDLE_SECONDS: Final = 600.0
 _TICK: Final = 1.0
 _LOOKS_WHILE_IDLE: Final = 20
 _HANG_UP_SECONDS: Final = 2
+# How often the queue is kept at most, and which part of its time that may take.
+_KEEP_SECONDS: Final = 5.0
+_KEEP_SHARE: Final = 0.02
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +65,8 @@ class Supervisor:
         self._server = QueueServer(create_app(self._queues))
         self._server.config.timeout_graceful_shutdown = _HANG_UP_SECONDS
         self._served = 0
+        self._kept = 0
+        self._keep_at = 0.0
 
     def run(self) -> None:
         """Serve until nobody needs it, or the folder is gone.
@@ -106,6 +111,7 @@ class Supervisor:
             elif time.monotonic() - used > self._idle_seconds and self._retire():
                 _log.info("Idle for %.0f s", self._idle_seconds)
                 return
+            self._keep_now_and_then()
             self._postgres.trim_log()
             keep_small(self._folder / LOG)
 
@@ -143,6 +149,22 @@ class Supervisor:
         write_private(self._folder / SERVICES_FILE, json.dumps(published).encode())
         _log.info("Ready")
 
+    def _keep_now_and_then(self) -> None:
+        """Keep the queue while it is used: what has been acknowledged leaves the disk too."""
+        started, served = time.monotonic(), self._server.server_state.total_requests
+        if served == self._kept or started < self._keep_at:
+            return
+        self._keep()
+        self._kept = served
+        took = time.monotonic() - started
+        self._keep_at = started + max(_KEEP_SECONDS, took / _KEEP_SHARE)
+
+    def _keep(self) -> None:
+        try:
+            write_private(self._snapshot, self._queues.to_snapshot())
+        except OSError as error:
+            _log.error("The queue was not kept: %s", error.strerror)
+
     def _has_folder(self) -> bool:
         """Whether the folder is still the one that we locked, not a new one in its place."""
         return is_named(self._lock, self._folder / SUPERVISOR_LOCK)
@@ -151,10 +173,8 @@ class Supervisor:
         """Put everything in order; a folder that is gone has nothing left to keep."""
         try:
             if self._has_folder():
+                self._keep()
                 (self._folder / SERVICES_FILE).unlink(missing_ok=True)
-                write_private(self._snapshot, self._queues.to_snapshot())
-        except OSError as error:
-            _log.error("The queue was not kept: %s", error.strerror)
         finally:
             self._postgres.stop()
         _log.info("Stopped")

@@ -30,7 +30,7 @@ def read_events(path: Path) -> Iterator[Event]:
         raise _unusable(path, "is neither .json nor .jsonl (nor either with .gz)")
     try:
         content = gzip.decompress(path.read_bytes()) if gzipped else path.read_bytes()
-        text = content.decode()
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror or 'not gzipped'})") from None
     except (EOFError, UnicodeDecodeError, zlib.error) as error:

@@ -22,7 +22,11 @@ _STEP = 1_000  # events between two lines of progress
 class SeedConfig(dg.Config):
     """What the person who launches the job chooses."""
 
-    count: int = Field(1_000, description="Messages to generate, repeated and broken ones included")
+    count: int = Field(
+        1_000,
+        le=10_000_000,
+        description="Messages to generate, repeated and broken ones included",
+    )
     random_seed: int | None = Field(None, description="The same seed gives the same values")
     duplicates: float = Field(0.02, description="Share of messages that repeat an earlier one")
     malformed: float = Field(0.02, description="Share of broken messages, of all kinds evenly")
@@ -83,8 +87,13 @@ def _path(name: str) -> Path:
             "no folder of seed files is set up",
             remedy=f"Set {SEED_FOLDER} where Dagster runs, or use `pipeline seed FEED --file`",
         )
-    if Path(name).name != name:
+    try:
+        found = [path for path in Path(folder).iterdir() if path.name == name]
+    except OSError:
+        found = []
+    if not found:  # the name is not repeated: run config can take it from the environment
         raise SeedError(
-            "a seed file is named without a folder", remedy=f"Put it into {SEED_FOLDER}"
+            "there is no such file in the folder of seed files",
+            remedy=f"Put it into the folder that {SEED_FOLDER} names",
         )
-    return Path(folder) / name
+    return found[0]

@@ -31,10 +31,11 @@ _OPTIONS = (
 # SQLSTATEs, as listed in appendix A of the Postgres manual.
 _CONTENDED = {"40001", "40P01"}
 _TRANSIENT = {"25006", "25P03", "25P04", "55P03", "57014"}
-_TRANSIENT_CLASSES = {"08", "53", "57"}
-_ROW_CLASSES = {"22", "23"}
-_ROW = {"54000", "P0001"}
+_TRANSIENT_CLASSES = {"08", "53", "57", "58", "72"}
+# A row's data or key, or what a trigger says of it, in its own words or another's.
+_ROW_CLASSES = {"21", "22", "23", "27", "2F", "38", "39", "44", "45", "54", "55", "P0"}
 _NOT_NULL = "23502"  # the contract allows a null where the table does not: no single row's fault
+_CHECK = "23514"  # without the name of a constraint it is a partition that is missing
 
 
 class Refusal(Enum):
@@ -59,9 +60,9 @@ def classify(error: psycopg.Error) -> Refusal:
         return Refusal.TRANSIENT if lost else Refusal.SYSTEMIC
     if state in _TRANSIENT or state[:2] in _TRANSIENT_CLASSES:
         return Refusal.TRANSIENT
-    if state in _ROW or (state[:2] in _ROW_CLASSES and state != _NOT_NULL):
-        return Refusal.ROW
-    return Refusal.SYSTEMIC
+    if state == _NOT_NULL or (state == _CHECK and not error.diag.constraint_name):
+        return Refusal.SYSTEMIC
+    return Refusal.ROW if state[:2] in _ROW_CLASSES else Refusal.SYSTEMIC
 
 
 def describe(error: psycopg.Error) -> str:

@@ -76,7 +76,13 @@ def make_client(endpoint: Endpoint, *, read_seconds: float, connections: int = 1
         session = boto3.Session(region_name=endpoint.region)
         if session.get_credentials() is None:
             raise NoCredentialsError
-        return session.client("sqs", endpoint_url=endpoint.url, config=config)
+        try:
+            return session.client("sqs", endpoint_url=endpoint.url, config=config)
+        except ValueError:
+            raise SettingsError(
+                "AWS_ENDPOINT_URL_SQS is not a URL",
+                remedy="Write it as http://host:port or https://host",
+            ) from None
 
 
 @contextmanager
