@@ -233,3 +233,26 @@ def test_user_logins_masks_address_and_device_and_lets_only_the_locale_be_null()
     assert masked == {"masked_ip", "masked_device_id"}
     assert {name for name, each in by_name.items() if each.nullable} == {"locale"}
     assert {name for name, each in by_name.items() if each.personal} == masked | {"user_id"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"name": "type"}, "no word of Python or Dagster"),
+        ({"name": "class"}, "no word of Python or Dagster"),
+        ({"name": "ingest_logins"}, "no prefix ingest_"),
+        ({"table": "pipeline.logins"}, "neither Postgres's nor this project's"),
+        ({"table": "pg_temp.logins"}, "neither Postgres's nor this project's"),
+    ],
+)
+def test_names_that_others_keep_for_themselves_are_refused(
+    changes: dict[str, str], rule: str
+) -> None:
+    with pytest.raises(ContractError, match=rule):
+        replace(USER_LOGINS, **changes)  # type: ignore[arg-type]
+
+
+def test_a_system_column_is_no_column_of_a_feed() -> None:
+    with pytest.raises(ContractError, match="system column") as caught:
+        replace(USER_LOGINS, fields=(Field("ctid", Text(8), Keep()),))
+    assert caught.value.field == "ctid"

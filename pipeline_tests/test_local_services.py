@@ -21,6 +21,7 @@ from pipeline.errors import LocalServiceError
 from pipeline.local import services
 from pipeline.local.locks import is_locked, try_lock, wait_for_lock
 from pipeline.local.services import ensure_running, find_running, local_folder, stop
+from pipeline_tests.samples import eventually
 
 CHECKOUT = Path(__file__).parents[1]
 CLIENT = """
@@ -139,7 +140,7 @@ def test_both_services_are_found_by_whoever_asks_next(folder: Path) -> None:
 
 def test_the_password_is_not_shown(folder: Path) -> None:
     started = ensure_running(folder)
-    password = started.postgres_url.partition("pipeline:")[2].partition("@")[0]
+    password = started.postgres_url.partition("warehouse:")[2].partition("@")[0]
     assert password not in repr(started)
     logs = (folder / "supervisor.log").read_text() + (folder / "postgres.log").read_text()
     assert password not in logs
@@ -238,6 +239,20 @@ def test_messages_outlive_a_stop(folder: Path) -> None:
     received = call(ensure_running(folder).sqs_endpoint, "ReceiveMessage", {"QueueUrl": url})
     assert [message["Body"] for message in received["Messages"]] == ["canary"]
     assert "canary" not in (folder / "supervisor.log").read_text()
+
+
+def test_messages_outlive_a_kill_and_acknowledged_ones_leave_the_disk(folder: Path) -> None:
+    endpoint = ensure_running(folder).sqs_endpoint
+    url = call(endpoint, "CreateQueue", {"QueueName": "logins"})["QueueUrl"]
+    call(endpoint, "SendMessage", {"QueueUrl": url, "MessageBody": "canary"})
+    snapshot = folder / "queue.snapshot"
+    eventually(lambda: b"canary" in snapshot.read_bytes(), patience=PATIENCE)
+    os.kill(supervisor(folder), signal.SIGKILL)
+    endpoint = ensure_running(folder).sqs_endpoint
+    (message,) = call(endpoint, "ReceiveMessage", {"QueueUrl": url})["Messages"]
+    acknowledgement = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
+    call(endpoint, "DeleteMessage", acknowledgement)
+    eventually(lambda: b"canary" not in snapshot.read_bytes(), patience=PATIENCE)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a snapshot"])

@@ -73,6 +73,11 @@ def test_an_event_id_never_passes_for_a_message_id_or_a_key() -> None:
     assert by_key.key != by_name.key
 
 
+def test_no_event_id_is_too_odd_to_identify_an_event() -> None:
+    odd = [message("{}", event_id=event_id) for event_id in ("", "\ud800", "\0", "é" * 1_000)]
+    assert len({identity(each).key for each in odd}) == len(odd)
+
+
 def test_a_broken_message_is_identified_without_its_key_fields() -> None:
     broken = settle(message({"id": 7}, event_id="a"), feed=EVERY_TYPE).rejects[0].entry
     assert broken.key == identity(message("no", event_id="a"), feed=EVERY_TYPE).key

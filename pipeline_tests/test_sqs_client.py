@@ -152,6 +152,13 @@ class TestSettings:
             assert client.meta.config.read_timeout == 7  # type: ignore[attr-defined] # in no stub
             assert client.meta.config.max_pool_connections == 3  # type: ignore[attr-defined] # same
 
+    def test_an_endpoint_that_is_no_url_is_a_setting_to_correct(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _set(monkeypatch, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+        with pytest.raises(SettingsError, match="AWS_ENDPOINT_URL_SQS is not a URL"):
+            make_client(Endpoint("nonsense"), read_seconds=7)
+
     def test_a_region_that_is_given_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """As it is read from AWS_REGION, which boto3 itself does not look at."""
         _set(monkeypatch, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")

@@ -84,6 +84,12 @@ def column_types(feed: Feed) -> dict[str, str]:
     return {each.name: each.policy.sql(each.type.sql) for each in feed.fields}
 
 
+def are_made(connection: psycopg.Connection, feed: Feed) -> bool:
+    """Whether the feed's table and ours are there: whether anything can have been loaded."""
+    table = table_name(feed).as_string(connection)
+    return _exists(connection, "pipeline.keyring") and _exists(connection, table)
+
+
 def prepare(connection: psycopg.Connection, feed: Feed) -> None:
     """Makes what is missing, and holds the feed's table against its contract.
 

@@ -29,7 +29,7 @@ def open_web_ui(port: int) -> NoReturn:
     _lock(home)
     shutil.copyfile(_CHECKOUT / "dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
-    _end_dead_runs()
+    end_dead_runs()
     os.chdir(home)  # in the checkout Dagster would warn of the dagster.yaml that is not used
     workspace = str(_CHECKOUT / "workspace.yaml")
     command = [sys.executable, "-m", "dagster", "dev", "--port", str(port), "-w", workspace]
@@ -46,7 +46,7 @@ def _lock(home: Path) -> None:
     os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
 
 
-def _end_dead_runs() -> None:
+def end_dead_runs() -> None:
     """Ends what an earlier process was killed over: the sensor would wait for it for minutes."""
     with dg.DagsterInstance.get() as instance:
         for run in instance.get_runs(dg.RunsFilter(statuses=UNFINISHED)):
