@@ -12,7 +12,7 @@ from pipeline.consume.readiness import check_sink
 from pipeline.errors import RunFailed
 from pipeline.feeds import find
 from pipeline_tests.samples import eventually
-from pipeline_tests.world import World, admit, free_port, sample_bodies
+from pipeline_tests.world import World, admit, free_port, lock, sample_bodies
 
 TABLE: Final = """
 CREATE TABLE user_logins(
@@ -67,7 +67,7 @@ def test_a_connection_that_is_lost_during_the_load_gives_everything_back(world: 
         psycopg.connect(world.postgres_url, autocommit=True) as killer,
         ThreadPoolExecutor(1) as other,
     ):
-        blocker.execute("LOCK TABLE pipeline.account IN ACCESS EXCLUSIVE MODE")
+        world.app.hooks["ReceiveMessage", 1] = lambda: lock(blocker, "pipeline.account")
         failing = other.submit(fails_with, world, "E_WAREHOUSE_UNAVAILABLE")
         eventually(lambda: terminated_a_waiter(killer))
         failing.result()

@@ -10,12 +10,11 @@ from typing import Final
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from pipeline.consume.readiness import check_sink
 from pipeline.feeds import find
 from pipeline_tests.samples import eventually, login
-from pipeline_tests.world import CLOCK_DAY, World
+from pipeline_tests.world import CLOCK_DAY, World, lock
 
 PIPELINE: Final = Path(sys.executable).with_name("pipeline")
 LOGINS: Final = 60
@@ -62,6 +61,7 @@ def test_killed_in_the_transaction_it_loses_and_doubles_nothing(world: World, mo
         eventually(waits, patience=START)
         process.kill()
         process.wait()
+    assert world.depth() == (0, LOGINS + 1)
     assert world.app.calls["DeleteMessageBatch"] == 0
     drain(world)
     assert_complete(world, users)
@@ -74,6 +74,7 @@ def test_asked_to_end_it_releases_what_it_holds(world: World) -> None:
         eventually(waits, patience=START)
         process.terminate()
         assert process.wait(START) != 0
+    assert world.app.calls["ChangeMessageVisibilityBatch"] > 0
     assert world.query("SELECT count(*) FROM user_logins") == [(0,)]
     world.clock.now += BACK_OFF
     assert world.depth() == (LOGINS + 1, 0)
@@ -107,13 +108,10 @@ def run(world: World) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def locked(world: World, table: str) -> Iterator[Callable[[], bool]]:
-    """Has a table locked; the value tells whether a run waits where it writes to it."""
+    """Locks a table once a run receives; the value tells whether it waits to write there."""
     with psycopg.connect(world.postgres_url) as holder:
-        holder.execute(
-            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(
-                sql.Identifier(*table.split("."))
-            )
-        )
+        # Before it receives it makes sure that it could write.
+        world.app.hooks["ReceiveMessage", 1] = lambda: lock(holder, table)
         yield lambda: bool(
             holder.execute(
                 "SELECT 1 FROM pg_locks WHERE NOT granted AND database ="

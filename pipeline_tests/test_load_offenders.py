@@ -1,6 +1,7 @@
 """A row that the database refuses costs only itself, unless it is the table that refuses."""
 
 from collections import Counter
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -9,12 +10,14 @@ from hypothesis import strategies as st
 from pipeline.consume.batch import Account
 from pipeline.consume.load import settle
 from pipeline.errors import TableMismatch
+from pipeline.messages import Message
 from pipeline_tests.load_case import (
     EXAMPLES,
     NOTHING,
     batch,
     counts,
     logins,
+    on_insert,
     prepared,
     users,
 )
@@ -27,6 +30,8 @@ def warehouse(warehouse_url: str) -> str:
     """A warehouse in which the table of `user_logins` is prepared."""
     return prepared(warehouse_url)
 
+
+STRICT: Final = "ALTER TABLE user_logins ADD CONSTRAINT strict CHECK (locale <> 'XX')"
 
 _REFUSING = {
     # The row that is there already must not keep the check from being made.
@@ -52,6 +57,12 @@ _REFUSING = {
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()
     """,
 }
+
+
+def mixed(good: int, bad: int) -> tuple[list[Message], list[Message]]:
+    """Logins that the table takes, and others that `STRICT` refuses."""
+    refused = [message(login(locale="XX"), event_id=f"refused-{place}") for place in range(bad)]
+    return logins(good), refused
 
 
 class TestOffenders:
@@ -137,3 +148,105 @@ class TestOffenders:
         account = settle(batch(messages), warehouse)
 
         assert account.quarantined == Counter(refused_by_database=40)
+
+    @pytest.mark.parametrize("state", ["45000", "P0002", "21000", "55000"])
+    def test_what_a_trigger_says_of_one_row_costs_only_that_row(
+        self, warehouse: str, state: str
+    ) -> None:
+        """Fault 52: whatever the words in which it refuses."""
+        on_insert(
+            warehouse,
+            f"IF NEW.user_id = 'user-3' THEN RAISE SQLSTATE '{state}'; END IF; RETURN NEW;",
+        )
+
+        account = settle(batch(logins(20)), warehouse)
+
+        assert account == Account(
+            received=20, loaded=19, quarantined=Counter(refused_by_database=1)
+        )
+        assert "user-3" not in users(warehouse)
+
+    def test_a_partition_that_is_missing_is_the_tables_fault(self, warehouse: str) -> None:
+        """Fault 51: it refuses some rows only, and yet nothing is wrong with these."""
+        ask(
+            warehouse,
+            "CREATE TABLE parts (LIKE user_logins) PARTITION BY LIST (locale);"
+            "CREATE TABLE part PARTITION OF parts FOR VALUES IN ('RU');"
+            "DROP TABLE user_logins; ALTER TABLE parts RENAME TO user_logins",
+        )
+        good, bad = mixed(20, 3)
+        settle(batch(good[:10]), warehouse)
+        before = counts(warehouse)
+
+        with pytest.raises(TableMismatch, match="SQLSTATE 23514"):
+            settle(batch([*good, *bad]), warehouse)
+
+        assert counts(warehouse) == before
+
+
+class TestBlame:
+    """Whether it is the rows or the table is told by all rows, not by those that are new."""
+
+    @pytest.fixture
+    def strict(self, warehouse: str) -> str:
+        """A warehouse whose table refuses one locale."""
+        ask(warehouse, STRICT)
+        return warehouse
+
+    def test_a_batch_that_comes_again_is_all_duplicates(self, strict: str) -> None:
+        """Fault 10: its acknowledgement was lost."""
+        good, bad = mixed(88, 12)
+
+        first = settle(batch([*good, *bad]), strict)
+        again = settle(batch([*good, *bad]), strict)
+
+        assert first == Account(
+            received=100, loaded=88, quarantined=Counter(refused_by_database=12)
+        )
+        assert again == Account(received=100, duplicate=100)
+
+    def test_refused_rows_that_come_again_by_themselves_are_duplicates(self, strict: str) -> None:
+        """Fault 10."""
+        good, bad = mixed(88, 12)
+        settle(batch([*good, *bad]), strict)
+
+        assert settle(batch(bad), strict) == Account(received=12, duplicate=12)
+
+    def test_a_few_good_rows_after_many_bad_ones_are_loaded(self, strict: str) -> None:
+        good, bad = mixed(5, 45)
+
+        assert settle(batch([*bad, *good]), strict) == Account(
+            received=50, loaded=5, quarantined=Counter(refused_by_database=45)
+        )
+
+    def test_a_great_many_rows_are_not_refused_to_the_last(self, strict: str) -> None:
+        """Fault 51: to isolate each of thousands would take minutes."""
+        _, bad = mixed(0, 150)
+        ask(
+            strict,
+            "CREATE SEQUENCE tried; CREATE FUNCTION try() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN PERFORM nextval('tried'); RETURN NEW; END $$;"
+            "CREATE TRIGGER try BEFORE INSERT ON user_logins EXECUTE FUNCTION try()",
+        )
+
+        with pytest.raises(TableMismatch, match=r"SQLSTATE 23514.*'strict'"):
+            settle(batch(bad), strict)
+
+        assert counts(strict) == NOTHING
+        assert ask(strict, "SELECT last_value < 2 * 110 FROM tried") == [(True,)]
+
+    @pytest.mark.parametrize("new", [9, 10])
+    def test_only_new_refusals_prove_something(self, strict: str, new: int) -> None:
+        """Faults 10 and 51."""
+        _, bad = mixed(0, 9 + new)
+        settle(batch(bad[:9]), strict)
+        before = counts(strict)
+
+        if new == 9:
+            assert settle(batch(bad), strict) == Account(
+                received=18, duplicate=9, quarantined=Counter(refused_by_database=9)
+            )
+        else:
+            with pytest.raises(TableMismatch):
+                settle(batch(bad), strict)
+            assert counts(strict) == before

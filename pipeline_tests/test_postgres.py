@@ -82,9 +82,11 @@ class TestConnecting:
     ("states", "refusal"),
     [
         ("40001 40P01", Refusal.CONTENDED),
-        ("08006 25006 25P03 25P04 53100 53200 53300 55P03 57014 57P01 57P03", Refusal.TRANSIENT),
-        ("22001 22003 22P05 23503 23505 23514 23P01 54000 P0001", Refusal.ROW),
-        ("0A000 21000 23502 25P02 42501 42703 42804 42P01 XX000", Refusal.SYSTEMIC),
+        ("08006 25006 25P03 25P04 53100 53200 53300 55P03", Refusal.TRANSIENT),
+        ("57014 57P01 57P03 58000 58030 58P01 72000", Refusal.TRANSIENT),
+        ("21000 22001 22003 22P05 23503 23505 23P01 27000 2F002", Refusal.ROW),
+        ("38000 39000 44000 54000 55000 P0001 P0002 P0004", Refusal.ROW),
+        ("0A000 23502 23514 25P02 42501 42703 42804 42P01 XX000", Refusal.SYSTEMIC),
     ],
     ids=lambda value: value.name if isinstance(value, Refusal) else "",
 )
@@ -93,6 +95,32 @@ def test_a_code_tells_whose_fault_it_is(states: str, refusal: Refusal) -> None:
     assert {state: classify(psycopg.errors.lookup(state)("")) for state in states.split()} == (
         dict.fromkeys(states.split(), refusal)
     )
+
+
+@pytest.mark.parametrize(
+    ("statement", "state", "refusal"),
+    [
+        ("INSERT INTO seen VALUES (3)", "23514", Refusal.ROW),
+        ("INSERT INTO seen VALUES (2)", "23514", Refusal.SYSTEMIC),
+        ("DO $$ BEGIN RAISE SQLSTATE '45000'; END $$", "45000", Refusal.ROW),
+    ],
+    ids=["a check", "a missing partition", "a state that Postgres does not know"],
+)
+def test_a_code_alone_does_not_always_tell(
+    warehouse_url: str, statement: str, state: str, refusal: Refusal
+) -> None:
+    """Faults 51 and 52: a row that breaks a check, and one for which there is no partition."""
+    ask(
+        warehouse_url,
+        "CREATE TABLE seen (value integer CHECK (value < 3)) PARTITION BY LIST (value);"
+        "CREATE TABLE seen_once PARTITION OF seen FOR VALUES IN (1, 3)",
+    )
+
+    with pytest.raises(psycopg.Error) as caught:
+        ask(warehouse_url, statement)
+
+    assert caught.value.sqlstate == state
+    assert classify(caught.value) is refusal
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """Nothing is received unless the batch could be masked and loaded now."""
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from pipeline.consume.load import settle
 from pipeline.consume.readiness import check_sink
 from pipeline.errors import KeyringError, TableMismatch, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.keyring import Keyring
+from pipeline_tests.load_case import TABLES, batch, logins
 from pipeline_tests.outside_world import ask, unused_port
 
 
@@ -98,6 +102,68 @@ def test_a_warehouse_that_takes_no_writes_is_an_outage(
 
     with pytest.raises(WarehouseUnavailable, match=r"25006.*'user_logins'"):
         check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+
+def test_a_table_that_somebody_works_on_is_an_outage(warehouse_url: str, keyring: Path) -> None:
+    """Fault 47: as while an index is made of it."""
+    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    with psycopg.connect(warehouse_url) as other:
+        other.execute("LOCK TABLE user_logins IN SHARE MODE")
+
+        with pytest.raises(WarehouseUnavailable, match=r"55P03.*'user_logins'"):
+            check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+    assert left_behind(warehouse_url) == 0
+    check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+
+def test_the_rehearsal_leaves_nothing(warehouse_url: str, keyring: Path) -> None:
+    for _ in range(2):
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+
+    assert left_behind(warehouse_url) == 0
+
+
+def left_behind(url: str) -> int:
+    """How many rows lie in all the tables that a load writes to."""
+    ((rows,),) = ask(url, "SELECT " + " + ".join(f"(SELECT count(*) FROM {t})" for t in TABLES))
+    assert isinstance(rows, int)
+    return rows
+
+
+class TestRights:
+    """Of a role that may do what a load does, and nothing else."""
+
+    @pytest.fixture
+    def limited(self, warehouse_url: str, keyring: Path) -> Iterator[str]:
+        """The URL for such a role, in a warehouse that is prepared."""
+        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        columns = ", ".join(each.name for each in FEED.fields)
+        ask(
+            warehouse_url,
+            "CREATE ROLE limited; GRANT USAGE ON SCHEMA public, pipeline TO limited;"
+            f"GRANT INSERT ({columns}) ON user_logins TO limited;"
+            "GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA pipeline TO limited",
+        )
+        yield f"{warehouse_url}?options=-c%20role%3Dlimited"
+        ask(warehouse_url, "DROP OWNED BY limited; DROP ROLE limited")
+
+    def test_it_is_enough(self, limited: str, keyring: Path) -> None:
+        """Also where the right is one on each column."""
+        check_sink(FEED, url=limited, keyring=keyring)
+        assert settle(batch(logins(3)), limited).loaded == 3
+
+    @pytest.mark.parametrize("table", ["ledger", "quarantine", "account"])
+    def test_a_right_that_is_missing_is_found_before_anything_is_received(
+        self, warehouse_url: str, limited: str, keyring: Path, table: str
+    ) -> None:
+        """Fault 51."""
+        ask(warehouse_url, f"REVOKE INSERT ON pipeline.{table} FROM limited")
+
+        with pytest.raises(TableMismatch, match=r"SQLSTATE 42501"):
+            check_sink(FEED, url=limited, keyring=keyring)
+
+        assert left_behind(warehouse_url) == 0
 
 
 def test_a_table_that_differs_makes_no_key(warehouse_url: str, keyring: Path) -> None:

@@ -52,18 +52,25 @@ class Sensor:
         assert all(request.job_name in {None, JOB} for request in requests)
         return len(requests), tick.skip_message or ""
 
-    def add_run(self, status: dg.DagsterRunStatus, *, seconds_ago: float = 0) -> None:
+    def add_run(
+        self,
+        status: dg.DagsterRunStatus,
+        *,
+        seconds_ago: float = 0,
+        started_ago: float | None = None,
+    ) -> None:
         """Puts a run of the job into the instance's storage, created and ended so long ago."""
         run = dg.DagsterRun(
             job_name=JOB, run_id=str(uuid.uuid4()), status=status, remote_job_origin=ORIGIN
         )
         self.instance.add_run(run)
-        ago = f"-{seconds_ago} seconds"
+        ago, now = f"-{seconds_ago} seconds", time.time()
+        started = None if started_ago is None else now - started_ago
         with sqlite3.connect(self._runs) as runs:
             runs.execute(
-                "UPDATE runs SET create_timestamp = datetime('now', ?), end_time = ?"
-                " WHERE run_id = ?",
-                (ago, time.time() - seconds_ago, run.run_id),
+                "UPDATE runs SET create_timestamp = datetime('now', ?), end_time = ?,"
+                " start_time = ? WHERE run_id = ?",
+                (ago, now - seconds_ago, started, run.run_id),
             )
         runs.close()
 
@@ -132,7 +139,28 @@ def test_a_run_that_is_under_way_will_take_the_messages(
 ) -> None:
     fill(world)
     sensor.add_run(status)
-    assert sensor.tick() == (0, "500 waiting; 1 run queued or running will take them")
+    assert sensor.tick() == (0, "500 waiting; 1 run queued or receiving will take them")
+
+
+RECEIVED = LIMITS.receive_seconds + 60
+"""Seconds from its start after which a run no longer receives."""
+
+
+@pytest.mark.parametrize(("started_ago", "runs"), [(RECEIVED - 30, 0), (RECEIVED + 1, 1)])
+def test_a_run_takes_messages_as_long_as_it_may_receive(
+    world: World, sensor: Sensor, started_ago: float, runs: int
+) -> None:
+    """Fault 57: one that was killed may look alive until Dagster's own monitoring notices."""
+    fill(world)
+    sensor.add_run(dg.DagsterRunStatus.STARTED, seconds_ago=600, started_ago=started_ago)
+    assert sensor.tick()[0] == runs
+
+
+def test_a_run_that_received_long_ago_still_counts(world: World, sensor: Sensor) -> None:
+    fill(world)
+    for _ in range(LIMITS.max_runs):
+        sensor.add_run(dg.DagsterRunStatus.STARTED, seconds_ago=600, started_ago=RECEIVED + 1)
+    assert sensor.tick() == (0, "500 waiting; 2 runs queued or running, the limit")
 
 
 def test_a_run_beyond_the_age_limit_counts_as_dead(world: World, sensor: Sensor) -> None:

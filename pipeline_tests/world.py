@@ -180,3 +180,9 @@ def admit(postgres_url: str, *, connections: bool) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
             (database,),
         )
+
+
+def lock(holder: psycopg.Connection, table: str) -> None:
+    """Keeps everybody else from a table, until the holder's transaction ends."""
+    name = sql.Identifier(*table.split("."))
+    holder.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(name))

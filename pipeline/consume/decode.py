@@ -34,8 +34,8 @@ class Decoder:
             Refused: With the reason code, and the column at fault where one is.
         """
         record = _parse(message.body)
-        values = tuple(self._read(record, path, each, message) for path, each in self._fields)
-        return Row(values, _count_unknown(record, self._named))
+        values = [self._read(record, path, each, message) for path, each in self._fields]
+        return Row(tuple(values), _count_unknown(record, self._named))
 
     def _read(
         self, record: _Object, path: tuple[str, ...], field: Field, message: Message
@@ -43,7 +43,7 @@ class Decoder:
         if field.path == SENT_AT:
             return field.type.read(message.sent_at)
         try:
-            value = _at(record, path)
+            value = record[path[0]] if len(path) == 1 else _at(record, path)
             if value is None:
                 if field.nullable:
                     return None
@@ -81,10 +81,9 @@ def _at(record: _Object, path: tuple[str, ...]) -> object:
 
 
 def _count_unknown(record: _Object, named: _Tree) -> int:
-    unknown = len(record.keys() - named.keys())
+    unknown = 0 if record.keys() <= named.keys() else len(record.keys() - named.keys())
     for name, branch in named.items():
-        value = record.get(name)
-        if branch and isinstance(value, dict):
+        if branch and isinstance(value := record.get(name), dict):
             unknown += _count_unknown(value, branch)
     return unknown
 
@@ -131,10 +130,13 @@ def _surely_without_duplicates(body: str, record: _Object) -> bool:
     at least as many as pairs, nested ones and dropped ones included; where it has as many as
     keys that were kept, there are no others.
     """
+    colons = body.count(":")
+    if colons == len(record):
+        return True
     if "\\" in body:
         return False
     inside = sum(value.count(":") for value in record.values() if isinstance(value, str))
-    return body.count(":") - inside == len(record)
+    return colons - inside == len(record)
 
 
 def _refuse_duplicates(body: str) -> None:

@@ -61,6 +61,7 @@ class Held:
         Returns:
             How many messages SQS did not delete.
         """
+        self._unreachable.clear()  # what the last beat met may have passed
         try:
             with ThreadPoolExecutor(self._limits.receivers) as pool:
                 return sum(pool.map(self._delete, tens(self._all())))
@@ -77,6 +78,7 @@ class Held:
         """
         messages = self._all()
         self.close()
+        self._unreachable.clear()  # what the last beat met may have passed
         by_pause: dict[int, list[Message]] = {}
         for message in messages:
             pause = min(_FIRST_RELEASE * 2 ** min(message.receive_count - 1, 10), _LONGEST_RELEASE)
@@ -143,9 +145,10 @@ class Held:
     def _note(self, what: str, error: Exception) -> None:
         """Logs an error once, where it would come again with each of a thousand calls."""
         if isinstance(error, QueueUnreachable):
-            if self._unreachable.is_set():
-                return
-            self._unreachable.set()
+            with self._lock:
+                if self._unreachable.is_set():
+                    return
+                self._unreachable.set()
         _log.warning("%s: %s", what, told(error))
 
     def _beat(self) -> None:

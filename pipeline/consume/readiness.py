@@ -6,7 +6,13 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from pipeline.consume.tables import check_fingerprint, prepare, recall_fingerprint, table_name
+from pipeline.consume.tables import (
+    check_fingerprint,
+    column_types,
+    prepare,
+    recall_fingerprint,
+    table_name,
+)
 from pipeline.contract import Feed
 from pipeline.masking.keyring import Keyring
 from pipeline.resources import postgres
@@ -51,7 +57,14 @@ def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
     locked by a migration, a right revoked. Each batch received then would cost its messages one
     of their deliveries.
     """
+    columns = column_types(feed)
+    # Not LOCK TABLE, which asks for a right on the whole table.
+    nothing = sql.SQL("INSERT INTO {} ({}) SELECT {} WHERE false").format(
+        table_name(feed),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join([sql.NULL] * len(columns)),
+    )
     with connection.transaction(force_rollback=True):
         connection.execute("SET LOCAL lock_timeout = '2s'")
-        connection.execute(sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(table_name(feed)))
+        connection.execute(nothing)
         connection.execute(_REHEARSAL)

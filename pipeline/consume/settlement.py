@@ -1,7 +1,6 @@
 """Gives each message its identity, and frees a batch of what it holds twice."""
 
 import hashlib
-import hmac
 from collections.abc import Sequence
 
 import msgspec
@@ -13,6 +12,7 @@ from pipeline.contract import Feed
 from pipeline.messages import Message
 from pipeline.reasons import Reason, Refused
 
+_KEY_BYTES = 32
 _CONTENT_BYTES = 16
 
 
@@ -79,7 +79,7 @@ class Identity:
     def __init__(self, feed: Feed, secret: bytes) -> None:
         paths = [each.path for each in feed.fields]
         self._key_places = tuple(paths.index(path) for path in feed.key)
-        self._keyed = hmac.new(secret, digestmod=hashlib.sha256)
+        self._secret = secret
 
     def entry(self, message: Message, row: Row | None) -> Entry:
         """The message with its key and content.
@@ -95,15 +95,14 @@ class Identity:
             named = _named("message_id", message.message_id.encode())
         body = message.body.encode(errors="surrogatepass")
         return Entry(
-            key=self._digest(named),
-            content=self._digest(body)[:_CONTENT_BYTES],
+            key=self._digest(named, _KEY_BYTES),
+            content=self._digest(body, _CONTENT_BYTES),
             message=message,
         )
 
-    def _digest(self, content: bytes) -> bytes:
-        state = self._keyed.copy()
-        state.update(content)
-        return state.digest()
+    def _digest(self, content: bytes, size: int) -> bytes:
+        # Keyed BLAKE2b (RFC 7693): a third of the time of HMAC-SHA256.
+        return hashlib.blake2b(content, digest_size=size, key=self._secret).digest()
 
 
 def _named(kind: str, name: bytes) -> bytes:

@@ -51,9 +51,9 @@ def seed_job(feed: Feed) -> dg.JobDefinition:
 
         with values_kept_out(feed=feed.name, stage="seed"):
             events = (
-                read_events(_path(config.file))
-                if config.file
-                else generate(feed, _recipe(feed, config))
+                generate(feed, _recipe(feed, config))
+                if config.file is None
+                else read_events(_path(config.file))
             )
             sent = seed(outside.reach().queue_for_a_run(feed), events, progress=progress)
         context.log.info("sent %d in all", sent)
