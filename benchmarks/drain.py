@@ -1,7 +1,8 @@
 """The drain without Dagster's start-up, beside bare receive and delete with the same threads.
 
-Both take the same generated logins from the same embedded queue, in turn. The ratio is what
-decoding, masking, loading and holding cost; the rates are those of this machine at this moment.
+Both take generated logins from the same embedded queue, in turn, by the same calls of the same
+client. The ratio is what decoding, masking, loading and holding cost; the rates are those of this
+machine at this moment.
 """
 
 import resource
@@ -30,10 +31,11 @@ from pipeline.masking.mask import mask
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.seed import seed
 from pipeline.resources.outside import Outside
-from pipeline.resources.sqs_client import Endpoint, make_client
+from pipeline.resources.sqs_client import Endpoint
 
 app = typer.Typer(add_completion=False)
 _MEBIBYTE = 2**20
+_TEN = 10  # messages of one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +110,25 @@ def _drain(feed: Feed, outside: Outside) -> None:
 
 
 def _bare(feed: Feed, outside: Outside) -> None:
-    """Receives and deletes with as many threads, and looks at nothing."""
-    connections = feed.limits.receivers
-    client = make_client(outside.endpoint, read_seconds=30, connections=connections)
-    url = outside.queue_for_a_run(feed).url
+    """Makes the same calls with as many threads, and does nothing with what they bring."""
+    queue = outside.queue_for_a_run(feed)
     left = feed.limits.batch_messages
     lock = threading.Lock()
 
-    def work() -> None:
+    def take(count: int) -> bool:
+        """Reserves messages, so that no thread waits at the end for what others hold."""
         nonlocal left
-        while left > 0:
-            answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
-            messages = answer.get("Messages", [])
-            if messages:
-                client.delete_message_batch(
-                    QueueUrl=url,
-                    Entries=[
-                        {"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]}
-                        for place, each in enumerate(messages)
-                    ],
-                )
-            with lock:
-                left -= len(messages)
+        with lock:
+            left -= count
+            return left >= 0
 
-    with ThreadPoolExecutor(connections) as pool:
-        for future in [pool.submit(work) for _ in range(connections)]:
+    def work() -> None:
+        while take(_TEN):
+            messages = queue.receive(_TEN)
+            if messages:
+                queue.delete(messages)
+            take(len(messages) - _TEN)
+
+    with ThreadPoolExecutor(feed.limits.receivers) as pool:
+        for future in [pool.submit(work) for _ in range(feed.limits.receivers)]:
             future.result()
