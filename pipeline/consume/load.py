@@ -1,4 +1,7 @@
-"""Settles a masked batch in one transaction: rows, ledger, quarantine and account together."""
+"""Settles a masked batch in one transaction: rows, ledger, quarantine and account together.
+
+How one row comes of many deliveries: docs/decisions/0003-exactly-once-from-at-least-once.md.
+"""
 
 import random
 import time

@@ -34,7 +34,8 @@ VALUES (gen_random_uuid(), '', '', 0, 0, 0, 0)
 def check_sink(feed: Feed, *, url: str, keyring: Path) -> Keyring:
     """Makes sure of the warehouse, the feed's table and the keyring; returns the keyring.
 
-    A key is made on first use only for a warehouse that has not been filled with another.
+    A key is made on first use only for a warehouse that has not been filled with another:
+    docs/decisions/0006-a-warehouse-has-one-keyring.md.
 
     Raises:
         WarehouseUnavailable: Postgres is down or takes no writes.

@@ -1,4 +1,7 @@
-"""The sensor of a feed: one look at the depth, a pure decision, at most a few run requests."""
+"""The sensor of a feed: one look at the depth, a pure decision, at most a few run requests.
+
+It never receives: docs/decisions/0001-the-sensor-never-receives.md says why.
+"""
 
 import time
 from datetime import UTC, datetime, timedelta

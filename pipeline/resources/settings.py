@@ -2,7 +2,7 @@
 
 Nothing set: the embedded services. AWS settings and a Postgres URL: those. Half of it: an error,
 because a production queue drained into an embedded database, or generated events in a
-production one, is what nobody wants.
+production one, is what nobody wants: docs/decisions/0007-settings-whole-or-not-at-all.md.
 """
 
 from collections.abc import Mapping
