@@ -40,6 +40,15 @@ def test_a_table_is_made_as_it_would_have_been_given(warehouse_url: str) -> None
     assert len(made) == 7
 
 
+def test_a_name_without_a_schema_means_the_feeds_table(warehouse_url: str) -> None:
+    """Our own schema must not come first for the embedded server's user, as "$user" would."""
+    _prepare(warehouse_url, FEED)
+    ask(warehouse_url, GIVEN)
+    assert ask(
+        warehouse_url, "SELECT schemaname FROM pg_tables WHERE tablename = 'user_logins'"
+    ) == [("public",)]
+
+
 def test_a_given_table_stays_as_it_is(warehouse_url: str) -> None:
     ask(warehouse_url, GIVEN)
     ask(warehouse_url, "INSERT INTO user_logins (user_id) VALUES ('here before')")
