@@ -42,6 +42,23 @@ def test_batch_calls_take_ten(count: int, sizes: list[int]) -> None:
 class TestHeartbeat:
     """The thread that extends the visibility."""
 
+    def test_what_a_beat_could_not_extend_is_due_at_the_next_one(self) -> None:
+        """Not half a timeout later: by then the message would be visible (fault 6)."""
+        beats: list[float] = []
+
+        def fail_first(_messages: Sequence[Message]) -> Refusals[Message]:
+            beats.append(time.monotonic())
+            if len(beats) == 1:
+                raise QueueError("SQS refused", remedy="none")
+            return Refusals()
+
+        limits = Limits(visibility_seconds=4, hold_seconds=64, receivers=2)
+        with closing(Held(StandInQueue(hide=fail_first), limits)) as held:
+            held.add(blank(1))
+            eventually(lambda: len(beats) >= 2)
+        # A beat comes every half a second; another half of the timeout would be 1.5 s and more.
+        assert beats[1] - beats[0] < 1.2
+
     def test_each_message_is_extended_before_its_time_is_over(self) -> None:
         """Fault 5: at half the visibility timeout, again and again."""
         messages = blank(12)

@@ -175,7 +175,8 @@ class Held:
             if self._over.is_set():
                 return
             now = time.monotonic()
-            self._hide(ten, self._limits.visibility_seconds)
+            if not self._hide(ten, self._limits.visibility_seconds):
+                continue  # due still: the next beat tries again
             with self._lock:
                 for message in ten:
                     if message.receipt in self._hidden_at:
