@@ -22,6 +22,10 @@ RUN = [
     # 48 is the last with wheels for Macs with Intel processors. Drop the second line with them.
     "cryptography>=50,<51; sys_platform != 'darwin' or platform_machine != 'x86_64'",
     "cryptography>=48,<49; sys_platform == 'darwin' and platform_machine == 'x86_64'",
+    # Our own tables are made and upgraded by it; Dagster's storage needs it as well.
+    "alembic>=1.20,<2",
+    # The leak scan: linear time whatever the value. Wheels of half a megabyte for every platform.
+    "google-re2>=1.1.20251105,<2",
     "typer>=0.29,<0.30",
     "rich>=15,<16",
     # The embedded queue: httptools and uvloop are what make an asyncio server quick enough.
@@ -42,7 +46,7 @@ LOCAL = [
 TEST = [
     "pytest>=9.2,<10",
     "hypothesis>=6.170,<7",
-    "moto[sqs]>=5.2,<6",
+    "moto[kms,secretsmanager,sqs,ssm]>=5.2,<6",
 ]
 
 CHECK = [
@@ -50,7 +54,7 @@ CHECK = [
     "mypy>=2.4,<3",
     "import-linter>=2.16,<3",
     # The stubs trail boto3 by some releases and describe the same calls.
-    "boto3-stubs[sqs]>=1.43,<2",
+    "boto3-stubs[kms,secretsmanager,sqs,ssm]>=1.43,<2",
     "pandas-stubs>=3.1,<4",
 ]
 

@@ -28,6 +28,7 @@ from pipeline.consume.receive import receive
 from pipeline.consume.settlement import decode_batch
 from pipeline.contract import Feed
 from pipeline.local import services
+from pipeline.masking.key_file import KeyFile
 from pipeline.masking.mask import mask
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.seed import seed
@@ -60,7 +61,7 @@ def drain(
         running = services.ensure_running(place)
         try:
             endpoint = Endpoint(running.sqs_endpoint, embedded=True)
-            outside = Outside(endpoint, running.postgres_url, place / "keyring.json")
+            outside = Outside(endpoint, running.postgres_url, KeyFile(place / "keyring.json"))
             results = [_round(feed, outside, messages) for _ in range(rounds)]
         finally:
             services.stop(place)

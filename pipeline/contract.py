@@ -171,7 +171,7 @@ class Feed:
             self._refuse("path: names joined by single dots", field=each.name)
         if each.path == SENT_AT and not isinstance(each.type, Date | Timestamp):
             self._refuse("type: the time of sending is a Date or a Timestamp", field=each.name)
-        problem = each.type.problem() or each.policy.problem(personal=each.personal)
+        problem = each.type.problem() or each.policy.problem(each.type, personal=each.personal)
         if problem:
             self._refuse(problem, field=each.name)
 

@@ -12,7 +12,6 @@ from psycopg import sql
 
 from pipeline.consume.batch import Account
 from pipeline.consume.readiness import check_sink
-from pipeline.consume.tables import table_name
 from pipeline.contract import Feed
 from pipeline.errors import AccountError
 from pipeline.operate.drain import ingest_once
@@ -22,6 +21,7 @@ from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.resources.sqs import SqsQueue
+from pipeline.warehouse.tables import table_name
 
 _EVENTS = 1_000
 _DUPLICATES = 0.03

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, settings
 
 from pipeline.consume.load import Load
 from pipeline.consume.settlement import decode_batch
-from pipeline.consume.tables import prepare
 from pipeline.contract import Feed
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.mask import mask
 from pipeline.messages import Message
+from pipeline.warehouse.tables import prepare
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import KEYRING, login, message
 

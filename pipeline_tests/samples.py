@@ -14,6 +14,7 @@ from hypothesis import settings
 
 from pipeline.contract import SENT_AT, Feed, Field, Limits
 from pipeline.feeds import user_logins
+from pipeline.masking.key_file import KeyFile
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.policies import Keep, Pseudonymize
 from pipeline.messages import Message
@@ -131,7 +132,9 @@ def small(feed: Feed = USER_LOGINS, **limits: object) -> Feed:
 def outside(queue_endpoint: str, warehouse_url: str, folder: Path) -> Outside:
     """An outside world of the two embedded services, with a key file in a folder of the test."""
     return Outside(
-        Endpoint(queue_endpoint, embedded=True), warehouse_url, folder / "keys" / "keyring.json"
+        Endpoint(queue_endpoint, embedded=True),
+        warehouse_url,
+        KeyFile(folder / "keys" / "keyring.json"),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from pipeline.consume.readiness import check_sink
 from pipeline.errors import RunFailed
 from pipeline.feeds import find
+from pipeline.masking.key_file import KeyFile
 from pipeline_tests.samples import eventually
 from pipeline_tests.world import World, admit, free_port, lock, sample_bodies
 
@@ -60,7 +61,7 @@ def test_a_warehouse_that_goes_down_before_the_load_gives_everything_back(world:
 
 def test_a_connection_that_is_lost_during_the_load_gives_everything_back(world: World) -> None:
     """Fault 43: the backend dies in the middle of the transaction."""
-    check_sink(find("user_logins"), url=world.postgres_url, keyring=world.keyring)
+    check_sink(find("user_logins"), url=world.postgres_url, keyring=KeyFile(world.keyring))
     world.send(sample_bodies())
     with (
         psycopg.connect(world.postgres_url) as blocker,
@@ -119,7 +120,7 @@ def test_a_table_that_differs_from_the_contract_is_named_before_anything_is_rece
 def test_a_keyring_that_cannot_be_trusted_is_refused_before_anything_is_received(
     world: World, trouble: str
 ) -> None:
-    check_sink(find("user_logins"), url=world.postgres_url, keyring=world.keyring)
+    check_sink(find("user_logins"), url=world.postgres_url, keyring=KeyFile(world.keyring))
     world.send(sample_bodies()[:5])
     if trouble == "for others to read":
         world.keyring.chmod(0o644)

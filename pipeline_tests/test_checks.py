@@ -5,6 +5,7 @@ import pytest
 
 from pipeline.consume.readiness import check_sink
 from pipeline.feeds import find
+from pipeline.masking.key_file import KeyFile
 from pipeline_tests.world import World, admit, sample_bodies
 
 CHECKS = {"account_adds_up", "personal_fields_look_masked"}
@@ -25,7 +26,7 @@ def test_a_role_that_may_not_read_fails_no_run(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fault 51: a load needs no right to read what it has written."""
-    check_sink(find("user_logins"), url=world.postgres_url, keyring=world.keyring)
+    check_sink(find("user_logins"), url=world.postgres_url, keyring=KeyFile(world.keyring))
     world.query(
         "CREATE ROLE writer; GRANT USAGE ON SCHEMA public, pipeline TO writer;"
         "GRANT INSERT ON user_logins TO writer;"

@@ -211,7 +211,7 @@ def test_a_contract_cannot_be_changed_once_it_is_checked() -> None:
 
 
 def test_user_logins_is_the_table_as_it_was_given() -> None:
-    columns = {each.name: each.policy.sql(each.type.sql) for each in USER_LOGINS.fields}
+    columns = {each.name: each.policy.sql(each.type) for each in USER_LOGINS.fields}
     assert (USER_LOGINS.queue, USER_LOGINS.schema_and_table) == (
         "login-queue",
         ("public", "user_logins"),

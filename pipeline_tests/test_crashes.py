@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.consume.readiness import check_sink
 from pipeline.feeds import find
+from pipeline.masking.key_file import KeyFile
 from pipeline_tests.samples import eventually, login
 from pipeline_tests.world import CLOCK_DAY, World, lock
 
@@ -84,7 +85,7 @@ def test_asked_to_end_it_releases_what_it_holds(world: World) -> None:
 
 def send_logins(world: World) -> list[str]:
     """Sixty logins of different users and one broken message; the users."""
-    check_sink(find("user_logins"), url=world.postgres_url, keyring=world.keyring)
+    check_sink(find("user_logins"), url=world.postgres_url, keyring=KeyFile(world.keyring))
     users = [f"{place:08x}-0000-4000-8000-000000000000" for place in range(LOGINS)]
     bodies = [json.dumps(login(user_id=user)) for user in users]
     world.send(["broken", *bodies])

@@ -12,10 +12,10 @@ from typing import Any, Final
 import dagster as dg
 import pytest
 
-from pipeline.consume.tables import column_types
 from pipeline.contract import Feed
 from pipeline.definitions import defs
 from pipeline.feeds import discover
+from pipeline.warehouse.tables import column_types
 
 CHECKOUT: Final = Path(__file__).parents[1]
 SNAPSHOT: Final = Path(__file__).with_name("deployed.json")

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
+from pipeline.errors import KeyringError
 from pipeline.masking.keyring import Keyring
 from pipeline_tests.samples import CANARY, KEYRING
 
@@ -16,12 +17,17 @@ ROOT: Final = bytes(range(64))
 
 
 def test_no_key_shows_in_any_representation() -> None:
-    field_key = KEYRING.field_key("logins", "ip")
-    shown = f"{KEYRING!r} {KEYRING} {field_key!r} {field_key}"
-    secrets = [ROOT, field_key.secret, KEYRING.settlement_key("logins"), KEYRING.fingerprint]
+    keys = KEYRING.field_keys("logins", "ip")
+    shown = f"{KEYRING!r} {KEYRING} {keys!r} {keys}"
+    secret = keys.secret("field", version=1)
+    secrets = [ROOT, secret, KEYRING.settlement_key("logins"), KEYRING.fingerprint]
     for secret in secrets:
         for form in (secret.hex(), base64.b64encode(secret).decode(), repr(secret)[2:-1]):
             assert form not in shown
+
+
+def secret_of(feed: str, field: str) -> bytes:
+    return KEYRING.field_keys(feed, field).secret("field", version=1)
 
 
 def hkdf_expand(root: bytes, *purpose: str) -> bytes:
@@ -34,7 +40,7 @@ def hkdf_expand(root: bytes, *purpose: str) -> bytes:
 def test_every_key_is_the_hkdf_expansion_of_its_root_for_its_purpose() -> None:
     assert KEYRING.fingerprint == hkdf_expand(ROOT, "fingerprint")
     assert KEYRING.settlement_key("logins") == hkdf_expand(ROOT, "settlement", "logins")
-    assert KEYRING.field_key("logins", "ip").secret == hkdf_expand(ROOT, "field", "logins", "ip")
+    assert secret_of("logins", "ip") == hkdf_expand(ROOT, "field", "logins", "ip")
 
 
 def test_every_purpose_has_a_key_of_its_own() -> None:
@@ -42,11 +48,12 @@ def test_every_purpose_has_a_key_of_its_own() -> None:
         KEYRING.fingerprint,
         KEYRING.settlement_key("a"),
         KEYRING.settlement_key("b"),
-        KEYRING.field_key("a", "b.c").secret,
-        KEYRING.field_key("a", "b").secret,
-        KEYRING.field_key("b", "b").secret,
-        KEYRING.field_key("ab", "c").secret,
-        KEYRING.field_key("a", "bc").secret,
+        secret_of("a", "b.c"),
+        secret_of("a", "b"),
+        KEYRING.field_keys("a", "b").secret("encrypt", version=1),
+        secret_of("b", "b"),
+        secret_of("ab", "c"),
+        secret_of("a", "bc"),
     ]
     assert len(set(keys)) == len(keys)
 
@@ -55,8 +62,25 @@ def test_a_new_version_changes_pseudonyms_and_neither_identity_nor_fingerprint()
     rotated = Keyring({1: ROOT, 2: bytes(64)}, current=2)
     assert rotated.fingerprint == KEYRING.fingerprint
     assert rotated.settlement_key("a") == KEYRING.settlement_key("a")
-    assert rotated.field_key("a", "b").version == 2
-    assert rotated.field_key("a", "b").secret != KEYRING.field_key("a", "b").secret
+    keys = rotated.field_keys("a", "b")
+    assert (keys.current, rotated.versions, rotated.oldest) == (2, (1, 2), 1)
+    assert keys.secret("field", version=2) != keys.secret("field", version=1)
+    assert keys.secret("field", version=1) == secret_of("a", "b")
+
+
+def test_a_version_that_the_keyring_does_not_have_is_named() -> None:
+    """Fault 70."""
+    with pytest.raises(KeyringError, match="no version 7"):
+        KEYRING.field_keys("a", "b").secret("field", version=7)
+
+
+@pytest.mark.parametrize(("roots", "current"), [({}, 1), ({1: ROOT}, 2), ({1: bytes(63)}, 1)])
+def test_a_keyring_without_its_current_root_or_with_a_short_one_cannot_be_made(
+    roots: dict[int, bytes], current: int
+) -> None:
+    """Fault 70."""
+    with pytest.raises(ValueError, match="lacks its current version"):
+        Keyring(roots, current)
 
 
 def unseal(sealed: bytes, feed: str, root: bytes) -> bytes:

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 
 from pipeline.errors import KeyringError
-from pipeline.masking.keyring import Keyring
+from pipeline.masking.key_file import KeyFile
 from pipeline_tests.samples import CANARY
 
 CHECKOUT: Final = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ ROOT: Final = bytes(range(64))
 WATCHED = """
 import json, os, sys
 from pathlib import Path
-from pipeline.masking.keyring import Keyring
+from pipeline.masking.key_file import KeyFile
 
 seen = []
 
@@ -39,18 +39,18 @@ def watch(event, arguments):
 
 os.umask(0)
 sys.addaudithook(watch)
-Keyring.load_or_make(Path(sys.argv[1]))
+KeyFile(Path(sys.argv[1])).load_or_make()
 print(json.dumps(seen))
 """
 
 TOGETHER = """
 import sys
 from pathlib import Path
-from pipeline.masking.keyring import Keyring
+from pipeline.masking.key_file import KeyFile
 
 print("ready", flush=True)
 sys.stdin.readline()
-print(Keyring.load_or_make(Path(sys.argv[1])).fingerprint.hex(), flush=True)
+print(KeyFile(Path(sys.argv[1])).load_or_make().fingerprint.hex(), flush=True)
 """
 
 # The disk is full: no file may grow by a byte.
@@ -58,12 +58,12 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from pipeline.errors import KeyringError
-from pipeline.masking.keyring import Keyring
+from pipeline.masking.key_file import KeyFile
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 try:
-    Keyring.load_or_make(Path(sys.argv[1]))
+    KeyFile(Path(sys.argv[1])).load_or_make()
 except KeyringError as error:
     print(error)
 """
@@ -136,7 +136,7 @@ def test_processes_that_make_a_key_at_once_end_with_one(path: Path) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     fingerprints = {process.communicate()[0].strip() for process in started}
-    assert fingerprints == {Keyring.load(path).fingerprint.hex()}
+    assert fingerprints == {KeyFile(path).load().fingerprint.hex()}
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -147,22 +147,22 @@ def test_a_full_disk_leaves_no_half_a_key(path: Path) -> None:
 
 
 def test_a_key_is_made_once_and_then_found(path: Path) -> None:
-    made = Keyring.load_or_make(path)
-    assert Keyring.load_or_make(path).fingerprint == made.fingerprint
+    made = KeyFile(path).load_or_make()
+    assert KeyFile(path).load_or_make().fingerprint == made.fingerprint
     content = json.loads(path.read_bytes())
     assert (content["current"], list(content["roots"])) == (1, ["1"])
     assert len(base64.b64decode(content["roots"]["1"])) == 64
 
 
 def test_two_made_keys_differ(tmp_path: Path) -> None:
-    one, other = (Keyring.load_or_make(tmp_path / name) for name in ("a", "b"))
+    one, other = (KeyFile(tmp_path / name).load_or_make() for name in ("a", "b"))
     assert one.fingerprint != other.fingerprint
 
 
 def test_a_missing_file_is_refused_and_not_made(path: Path) -> None:
     """Fault 70: fail closed."""
     with refused("does not exist", "Restore it from its backup"):
-        Keyring.load(path)
+        KeyFile(path).load()
     assert not path.exists()
 
 
@@ -170,19 +170,19 @@ def test_a_missing_file_is_refused_and_not_made(path: Path) -> None:
 def test_a_file_that_others_can_reach_is_refused(path: Path, mode: int) -> None:
     write(path, keyring_of(64), mode=mode)
     with refused("can be read by others", f"chmod 600 {path}"):
-        Keyring.load_or_make(path)
+        KeyFile(path).load_or_make()
 
 
 def test_a_folder_in_place_of_the_file_is_refused(path: Path) -> None:
     path.mkdir(parents=True, mode=0o700)
     with refused("cannot be read (Is a directory)"):
-        Keyring.load_or_make(path)
+        KeyFile(path).load_or_make()
 
 
 def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with refused("cannot be"):
-        Keyring.load_or_make(tmp_path / "file" / "keyring.json")
+        KeyFile(tmp_path / "file" / "keyring.json").load_or_make()
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_keyring_is_refused(path: Path, content: object) -> None:
     write(path, content)
     with refused("is not a keyring"):
-        Keyring.load(path)
+        KeyFile(path).load()
 
 
 @pytest.mark.parametrize(
@@ -216,4 +216,4 @@ def test_a_key_of_another_length_or_a_current_version_that_is_missing_is_refused
     """Fault 70."""
     write(path, content)
     with refused("lacks its current version or holds a root of other than 64 bytes"):
-        Keyring.load(path)
+        KeyFile(path).load()

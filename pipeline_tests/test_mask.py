@@ -166,4 +166,6 @@ def test_a_key_belongs_to_the_path_and_not_to_the_column() -> None:
     ).astype(object)
     rows[address.name] = pd.Series(["10.0.0.1"], dtype=object)
     masked = mask(USER_LOGINS, rows, KEYRING)[address.name].tolist()
-    assert masked == Pseudonymize().mask(["10.0.0.1"], KEYRING.field_key("user_logins", "ip"))
+    assert masked == Pseudonymize().mask(
+        ["10.0.0.1"], IpAddress(), KEYRING.field_keys("user_logins", "ip")
+    )

@@ -17,9 +17,10 @@ from psycopg import sql
 from pipeline.consume.asset import ingest
 from pipeline.definitions import defs
 from pipeline.feeds import find
-from pipeline.masking.keyring import FieldKey
+from pipeline.masking.keyring import FieldKeys
 from pipeline.produce.spoil import spoil, spoilable
 from pipeline.resources.outside_resource import OutsideResource
+from pipeline.types import FieldType
 from pipeline_tests.canaries import Canaries, found_in, found_under
 from pipeline_tests.samples import login
 from pipeline_tests.world import JOB, World, admit
@@ -36,13 +37,13 @@ class Leaking:
     name: ClassVar[str] = "leaking"
     pattern: ClassVar[str] = "masked"
 
-    def sql(self, kept: str) -> str:  # noqa: ARG002 - as Pseudonymize
+    def sql(self, kind: FieldType) -> str:  # noqa: ARG002 - as Pseudonymize
         return "varchar(256)"
 
-    def mask(self, values: Sequence[object], key: FieldKey) -> list[object]:  # noqa: ARG002 - it fails
+    def mask(self, values: Sequence[object], kind: FieldType, keys: FieldKeys) -> list[object]:  # noqa: ARG002 - it fails
         raise ValueError(f"cannot mask {values}")
 
-    def problem(self, *, personal: bool) -> str | None:  # noqa: ARG002 - nothing is wrong with it
+    def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - nothing is wrong with it
         return None
 
 

@@ -12,7 +12,7 @@ from pipeline.consume.load import settle
 from pipeline.consume.readiness import check_sink
 from pipeline.errors import KeyringError, TableMismatch, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
-from pipeline.masking.keyring import Keyring
+from pipeline.masking.key_file import KeyFile
 from pipeline_tests.load_case import TABLES, batch, logins
 from pipeline_tests.outside_world import ask, unused_port
 
@@ -24,9 +24,9 @@ def keyring(tmp_path: Path) -> Path:
 
 
 def test_a_key_is_made_for_a_new_warehouse_and_kept(warehouse_url: str, keyring: Path) -> None:
-    first = check_sink(FEED, url=warehouse_url, keyring=keyring)
+    first = check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
     made = keyring.read_bytes()
-    second = check_sink(FEED, url=warehouse_url, keyring=keyring)
+    second = check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
     assert keyring.stat().st_mode & 0o777 == 0o600
     assert keyring.read_bytes() == made
@@ -36,7 +36,7 @@ def test_a_key_is_made_for_a_new_warehouse_and_kept(warehouse_url: str, keyring:
 
 
 def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) -> None:
-    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
     tables = ask(
         warehouse_url,
@@ -54,38 +54,38 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
 
 def test_a_lost_key_is_not_replaced(warehouse_url: str, keyring: Path) -> None:
     """Fault 70: a new one would give everybody a second pseudonym."""
-    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
     keyring.unlink()
 
     with pytest.raises(KeyringError, match="does not exist"):
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
     assert not keyring.exists()
 
 
 def test_another_key_is_refused(warehouse_url: str, keyring: Path) -> None:
     """Fault 70."""
-    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
     other = keyring.with_name("other.json")
-    Keyring.load_or_make(other)
+    KeyFile(other).load_or_make()
 
     with pytest.raises(KeyringError, match="not the keyring that the warehouse"):
-        check_sink(FEED, url=warehouse_url, keyring=other)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(other))
 
 
 def test_a_key_that_others_can_read_is_refused(warehouse_url: str, keyring: Path) -> None:
     """Fault 70."""
-    Keyring.load_or_make(keyring)
+    KeyFile(keyring).load_or_make()
     keyring.chmod(0o640)
 
     with pytest.raises(KeyringError, match="can be read by others"):
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
 
 def test_an_outage_makes_no_key(keyring: Path) -> None:
     """Fault 43."""
     with unused_port() as port, pytest.raises(WarehouseUnavailable):
-        check_sink(FEED, url=f"postgresql://u@127.0.0.1:{port}/d", keyring=keyring)
+        check_sink(FEED, url=f"postgresql://u@127.0.0.1:{port}/d", keyring=KeyFile(keyring))
 
     assert not keyring.exists()
 
@@ -96,30 +96,30 @@ def test_a_warehouse_that_takes_no_writes_is_an_outage(
 ) -> None:
     """Fault 49: as after a failover. Also where there is nothing left to be made."""
     if prepared:
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
     name = warehouse_url.rpartition("/")[2]
     ask(warehouse_url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
 
     with pytest.raises(WarehouseUnavailable, match=r"25006.*'user_logins'"):
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
 
 def test_a_table_that_somebody_works_on_is_an_outage(warehouse_url: str, keyring: Path) -> None:
     """Fault 47: as while an index is made of it."""
-    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
     with psycopg.connect(warehouse_url) as other:
         other.execute("LOCK TABLE user_logins IN SHARE MODE")
 
         with pytest.raises(WarehouseUnavailable, match=r"55P03.*'user_logins'"):
-            check_sink(FEED, url=warehouse_url, keyring=keyring)
+            check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
     assert left_behind(warehouse_url) == 0
-    check_sink(FEED, url=warehouse_url, keyring=keyring)
+    check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
 
 def test_the_rehearsal_leaves_nothing(warehouse_url: str, keyring: Path) -> None:
     for _ in range(2):
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
     assert left_behind(warehouse_url) == 0
 
@@ -137,7 +137,7 @@ class TestRights:
     @pytest.fixture
     def limited(self, warehouse_url: str, keyring: Path) -> Iterator[str]:
         """The URL for such a role, in a warehouse that is prepared."""
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
         columns = ", ".join(each.name for each in FEED.fields)
         ask(
             warehouse_url,
@@ -150,7 +150,7 @@ class TestRights:
 
     def test_it_is_enough(self, limited: str, keyring: Path) -> None:
         """Also where the right is one on each column."""
-        check_sink(FEED, url=limited, keyring=keyring)
+        check_sink(FEED, url=limited, keyring=KeyFile(keyring))
         assert settle(batch(logins(3)), limited).loaded == 3
 
     @pytest.mark.parametrize("table", ["ledger", "quarantine", "account"])
@@ -161,7 +161,7 @@ class TestRights:
         ask(warehouse_url, f"REVOKE INSERT ON pipeline.{table} FROM limited")
 
         with pytest.raises(TableMismatch, match=r"SQLSTATE 42501"):
-            check_sink(FEED, url=limited, keyring=keyring)
+            check_sink(FEED, url=limited, keyring=KeyFile(keyring))
 
         assert left_behind(warehouse_url) == 0
 
@@ -171,7 +171,7 @@ def test_a_table_that_differs_makes_no_key(warehouse_url: str, keyring: Path) ->
     ask(warehouse_url, "CREATE TABLE user_logins (user_id integer)")
 
     with pytest.raises(TableMismatch, match="'user_id'"):
-        check_sink(FEED, url=warehouse_url, keyring=keyring)
+        check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
 
     assert not keyring.exists()
 
@@ -181,7 +181,7 @@ def test_first_runs_that_start_together_agree_on_a_key(warehouse_url: str, keyri
 
     def work(_: int) -> bytes:
         together.wait()
-        return check_sink(FEED, url=warehouse_url, keyring=keyring).fingerprint
+        return check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring)).fingerprint
 
     with ThreadPoolExecutor(3) as pool:
         assert len(set(pool.map(work, range(3)))) == 1
@@ -195,7 +195,7 @@ def test_of_two_machines_that_start_together_one_is_refused(
     def work(keyring: Path) -> bool:
         together.wait()
         try:
-            check_sink(FEED, url=warehouse_url, keyring=keyring)
+            check_sink(FEED, url=warehouse_url, keyring=KeyFile(keyring))
         except KeyringError:
             return False
         return True

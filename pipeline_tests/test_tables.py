@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from pipeline.consume.tables import check_fingerprint, prepare, recall_fingerprint
 from pipeline.contract import Feed
 from pipeline.errors import KeyringError, TableMismatch
 from pipeline.feeds.user_logins import FEED
+from pipeline.warehouse.tables import check_fingerprint, prepare, recall_fingerprint
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE
 

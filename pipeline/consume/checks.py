@@ -7,11 +7,11 @@ from psycopg import sql
 from psycopg.abc import Params
 from psycopg.rows import TupleRow
 
-from pipeline.consume.tables import table_name
 from pipeline.contract import Feed
 from pipeline.errors import PipelineError, values_kept_out
 from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
+from pipeline.warehouse.tables import table_name
 
 _LATEST_PAGES = 1_000  # of 8 kB, read from the end of the table
 _LATEST_ROWS = 200_000  # the bound where pages do not tell, as with a partitioned table

@@ -15,13 +15,13 @@ from psycopg import sql
 from pipeline.consume.batch import Account, Decoded, Entry, Reject
 from pipeline.consume.quarantine import quarantine
 from pipeline.consume.settlement import quarantine_key
-from pipeline.consume.tables import column_types, table_name
 from pipeline.contract import Feed
 from pipeline.errors import AccountError, TableMismatch
 from pipeline.masking.keyring import Keyring
 from pipeline.reasons import Reason
 from pipeline.resources import postgres
 from pipeline.resources.postgres import Refusal, classify, describe
+from pipeline.warehouse.tables import column_types, table_name
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubles, with jitter

@@ -3,8 +3,8 @@
 import dagster as dg
 import pandas as pd
 
-from pipeline.consume.tables import column_types
 from pipeline.contract import Feed
+from pipeline.warehouse.tables import column_types
 
 _ROWS = 5
 _WITHHELD = "(personal, kept in the table only)"

@@ -1,21 +1,20 @@
 """Whether a batch could be masked and loaded now: asked before anything is received."""
 
 from contextlib import closing
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
 
-from pipeline.consume.tables import (
+from pipeline.contract import Feed
+from pipeline.masking.keyring import Keyring, KeyStore
+from pipeline.resources import postgres
+from pipeline.warehouse.tables import (
     check_fingerprint,
     column_types,
     prepare,
     recall_fingerprint,
     table_name,
 )
-from pipeline.contract import Feed
-from pipeline.masking.keyring import Keyring
-from pipeline.resources import postgres
 
 _REHEARSAL = """
 WITH ledger AS (
@@ -31,7 +30,7 @@ VALUES (gen_random_uuid(), '', '', 0, 0, 0, 0)
 """
 
 
-def check_sink(feed: Feed, *, url: str, keyring: Path) -> Keyring:
+def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
     """Makes sure of the warehouse, the feed's table and the keyring; returns the keyring.
 
     A key is made on first use only for a warehouse that has not been filled with another:
@@ -45,7 +44,7 @@ def check_sink(feed: Feed, *, url: str, keyring: Path) -> Keyring:
     with closing(postgres.connect(url)) as connection, postgres.translated(feed=feed.name):
         prepare(connection, feed)
         new = recall_fingerprint(connection) is None
-        keys = Keyring.load_or_make(keyring) if new else Keyring.load(keyring)
+        keys = keyring.load_or_make() if new else keyring.load()
         check_fingerprint(connection, keys.fingerprint)
         _rehearse(connection, feed)
     return keys

@@ -5,6 +5,7 @@ import pandas as pd
 
 from pipeline.contract import Feed, Field
 from pipeline.masking.keyring import Keyring
+from pipeline.masking.policies import Keep
 
 
 def mask(feed: Feed, frame: pd.DataFrame, keyring: Keyring) -> pd.DataFrame:
@@ -25,10 +26,12 @@ def mask(feed: Feed, frame: pd.DataFrame, keyring: Keyring) -> pd.DataFrame:
 
 
 def _mask_column(feed: Feed, field: Field, column: pd.Series, keyring: Keyring) -> pd.Series:
-    if field.policy.pattern is None:
+    if isinstance(field.policy, Keep):
         return column
     codes, distinct = pd.factorize(column)
-    masked = field.policy.mask(distinct.tolist(), keyring.field_key(feed.name, field.path))
+    masked = field.policy.mask(
+        distinct.tolist(), field.type, keyring.field_keys(feed.name, field.path)
+    )
     # The last place answers the code -1, which factorize gives to null.
     lookup = np.array([*masked, None], dtype=object)
     return pd.Series(lookup[codes], index=column.index, dtype=object)

@@ -7,10 +7,10 @@ from datetime import datetime
 import psycopg
 from psycopg import sql
 
-from pipeline.consume.tables import are_made, table_name
 from pipeline.contract import Feed
 from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
+from pipeline.warehouse.tables import are_made, table_name
 
 _LATEST = 5
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Self
 
 from pipeline.contract import Feed
 from pipeline.errors import QueueMissing
 from pipeline.local.services import ensure_running, local_folder
+from pipeline.masking.key_file import KeyFile
+from pipeline.masking.keyring import KeyStore
 from pipeline.resources.settings import read_settings
 from pipeline.resources.sqs import Depth, SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client
@@ -24,12 +25,12 @@ class Outside:
     Attributes:
         endpoint: SQS.
         postgres_url: The warehouse. It holds a password, and shows in no representation.
-        keyring: The key file.
+        keyring: Where the keys are kept.
     """
 
     endpoint: Endpoint
     postgres_url: str = field(repr=False)
-    keyring: Path
+    keyring: KeyStore
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -40,7 +41,7 @@ class Outside:
             LocalServiceError: The embedded services do not start.
         """
         settings = read_settings(environment)
-        keyring = settings.keyring or local_folder() / "keyring.json"
+        keyring = KeyFile(settings.keyring or local_folder() / "keyring.json")
         if settings.postgres_url is not None:
             endpoint = Endpoint(settings.sqs_url, region=settings.region)
             return cls(endpoint, settings.postgres_url, keyring)

@@ -81,7 +81,7 @@ def table_name(feed: Feed) -> sql.Identifier:
 
 def column_types(feed: Feed) -> dict[str, str]:
     """The SQL type of each column, as the contract has it."""
-    return {each.name: each.policy.sql(each.type.sql) for each in feed.fields}
+    return {each.name: each.policy.sql(each.type) for each in feed.fields}
 
 
 def are_made(connection: psycopg.Connection, feed: Feed) -> bool:
