@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from pipeline.errors import ContractError
-from pipeline.masking.policies import UNDECLARED, Policy
+from pipeline.masking.policies import UNDECLARED, Drop, Policy
 from pipeline.types import Date, FieldType, Timestamp
 
 SENT_AT = "@sent_at"
@@ -38,7 +38,7 @@ _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One value of the record, and the column it becomes.
+    """One value of the record, and the column it becomes. One path may feed two columns.
 
     Attributes:
         path: Where the value stands in the message; dots lead into nested objects
@@ -150,6 +150,11 @@ class Feed:
         schema, _, table = self.table.rpartition(".")
         return schema or "public", table
 
+    @property
+    def columns(self) -> tuple[Field, ...]:
+        """The fields that have a column in the table."""
+        return tuple(each for each in self.fields if not isinstance(each.policy, Drop))
+
     def _check_names(self) -> None:
         self._check_identifier(self.name, "name")
         if self.name in _DAGSTERS or self.name.startswith(_PREFIXES):
@@ -160,8 +165,8 @@ class Feed:
             self._refuse("table: in a schema that is neither Postgres's nor this project's")
         if not _QUEUE.fullmatch(self.queue):
             self._refuse("queue: 1 to 80 of A-Z a-z 0-9 _ - (FIFO queues are not read yet)")
-        if not self.fields:
-            self._refuse("fields: at least one")
+        if not self.columns:
+            self._refuse("fields: at least one that has a column")
 
     def _check_field(self, each: Field) -> None:
         self._check_identifier(each.name, "column", field=each.name)

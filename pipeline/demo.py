@@ -170,7 +170,7 @@ def _account(outside: Outside, feed: Feed, since: datetime) -> Account:
 
 
 def _latest_rows(outside: Outside, feed: Feed) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-    columns = tuple(each.name for each in feed.fields)
+    columns = tuple(each.name for each in feed.columns)
     statement = sql.SQL("SELECT {} FROM {} ORDER BY ctid DESC LIMIT {}").format(
         sql.SQL(", ").join(map(sql.Identifier, columns)), table_name(feed), sql.Literal(_ROWS)
     )

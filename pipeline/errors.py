@@ -7,12 +7,14 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     ├── ContractError          a feed file is wrong; found when definitions load
     ├── SettingsError          an environment setting is missing or contradicts another
     ├── KeyringError           the key file is missing, short, or readable by others
+    ├── TokenError             a pseudonym cannot be opened
     ├── QueueError             SQS refused or did not answer
     │   ├── QueueMissing       no queue of that name
     │   └── QueueUnreachable   the endpoint did not answer
     ├── WarehouseError         Postgres refused
     │   ├── WarehouseUnavailable   down, full, read-only, locked: passes by itself
     │   └── TableMismatch      the table and the contract disagree: a person must act
+    ├── AuditRefused           a request to unmask or forget breaks a rule, or the log-in may not
     ├── AccountError           the numbers of a batch do not add up; the transaction is undone
     ├── RunFailed              a run in this process failed; holds the text of its error
     ├── SeedError              a seed file or a seed setting is wrong
@@ -80,6 +82,12 @@ class KeyringError(PipelineError):
     code = "E_KEYRING"
 
 
+class TokenError(PipelineError):
+    """What was given as a pseudonym is none, or cannot be opened."""
+
+    code = "E_TOKEN"
+
+
 class QueueError(PipelineError):
     """SQS refused a call."""
 
@@ -114,6 +122,12 @@ class TableMismatch(WarehouseError):
     """The table and the contract disagree, or a right is missing: a person must act."""
 
     code = "E_TABLE_MISMATCH"
+
+
+class AuditRefused(PipelineError):
+    """A request breaks a rule of the audit, or this log-in may not make it."""
+
+    code = "E_AUDIT_REFUSED"
 
 
 class AccountError(PipelineError):

@@ -4,6 +4,7 @@ import ipaddress
 import math
 import re
 import socket
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Protocol
@@ -42,6 +43,7 @@ class Text:
 
     Attributes:
         max_length: In characters, as Postgres counts varchar(n).
+        max_bytes: In UTF-8 and Unicode's normal form C, where a column of tokens sets a limit.
         allowed: The only values that are accepted; empty for any.
         samples: Realistic values, for the seed job; they constrain nothing.
         shape: A pattern of realistic values, for the seed job: `9` stands for a digit, `x` for a
@@ -49,6 +51,7 @@ class Text:
     """
 
     max_length: int
+    max_bytes: int | None = None
     allowed: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     shape: str = ""
@@ -66,6 +69,8 @@ class Text:
             raise Refused(Reason.TOO_LONG)
         if "\0" in value:  # valid JSON, but no text column of Postgres takes it
             raise Refused(Reason.NUL_CHARACTER)
+        if self.max_bytes is not None and _bytes_in_nfc(value) > self.max_bytes:
+            raise Refused(Reason.TOO_LONG)
         if self.allowed and value not in self.allowed:
             raise Refused(Reason.NOT_ALLOWED)
         return value
@@ -74,6 +79,8 @@ class Text:
         """A length that no column can have, or sample values that break the type's own rules."""
         if not 1 <= self.max_length <= _VARCHAR_LIMIT:
             return f"max_length must be between 1 and {_VARCHAR_LIMIT}"
+        if self.max_bytes is not None and self.max_bytes < 1:
+            return "max_bytes must be positive"
         if any(len(value) > self.max_length for value in (*self.allowed, *self.samples)):
             return "an allowed or sample value is longer than max_length"
         if len(self.shape) > self.max_length:
@@ -275,6 +282,10 @@ class IpAddress:
     def problem(self) -> str | None:
         """Nothing can be wrong."""
         return None
+
+
+def _bytes_in_nfc(value: str) -> int:
+    return len(value) if value.isascii() else len(unicodedata.normalize("NFC", value).encode())
 
 
 def _canonical_ipv6(value: str) -> str:

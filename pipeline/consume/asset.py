@@ -21,6 +21,7 @@ from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.mask import mask
+from pipeline.masking.vault import seal
 from pipeline.resources.outside_resource import OutsideResource
 
 
@@ -132,7 +133,8 @@ def _mask(feed: Feed) -> dg.OpDefinition:
     def masked(context: dg.OpExecutionContext, hand: InHand) -> InHand:
         with _stage(context, feed, hand, "mask"):
             frame = mask(feed, hand.batch.frame, hand.keyring)
-        return replace(hand, batch=replace(hand.batch, frame=frame))
+            sealed = seal(feed, hand.batch.frame, hand.keyring)
+        return replace(hand, batch=replace(hand.batch, frame=frame, vault=sealed))
 
     return masked
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from pipeline.masking.vault import VaultRow
 from pipeline.messages import Message
 from pipeline.reasons import Reason
 from pipeline.types import Scalar
@@ -66,6 +67,7 @@ class Decoded:
         received: How many messages the batch holds.
         duplicates: How many of them repeat another one of the batch.
         unknown: How many values were dropped because the contract does not name them.
+        vault: What the vault is to keep of it, sealed, once it is masked.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -74,6 +76,7 @@ class Decoded:
     received: int
     duplicates: int
     unknown: int
+    vault: tuple[VaultRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

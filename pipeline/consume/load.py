@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from pipeline.consume import vault
 from pipeline.consume.batch import Account, Decoded, Entry, Reject
 from pipeline.consume.quarantine import quarantine
 from pipeline.consume.settlement import quarantine_key
@@ -96,6 +97,7 @@ class _Transaction:
         # What a deferred constraint refuses is to be refused by the row's own statement.
         self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         self._stage()
+        vault.stage(self._connection, self._feed, self._load.batch.vault)
         self._insert(0, len(self._order))
         self._consider_the_table(_ALL_ALIKE)
         settled_before, conflicts = self._compare_with_ledger()
@@ -183,11 +185,12 @@ class _Transaction:
                     SELECT {values} FROM incoming JOIN settled ON settled.key = __key
                     ORDER BY __position
                     RETURNING 1
-                )
+                ){vaulted}
                 SELECT (SELECT count(*) FROM settled), (SELECT count(*) FROM inserted)
                 """
             ).format(
                 table=table_name(self._feed),
+                vaulted=vault.additions(self._feed),
                 names=sql.SQL(", ").join(names),
                 # A feed may have a column of the name `key` too.
                 values=sql.SQL(", ").join(sql.SQL("incoming.{}").format(name) for name in names),

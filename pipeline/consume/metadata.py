@@ -4,6 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from pipeline.contract import Feed
+from pipeline.masking.policies import Keep
 from pipeline.warehouse.tables import column_types
 
 _ROWS = 5
@@ -22,7 +23,7 @@ def column_schema(feed: Feed) -> dg.TableSchema:
                 constraints=dg.TableColumnConstraints(nullable=each.nullable),
                 tags={"policy": each.policy.name} | ({"personal": ""} if each.personal else {}),
             )
-            for each in feed.fields
+            for each in feed.columns
         ]
     )
 
@@ -33,7 +34,9 @@ def preview(feed: Feed, masked: pd.DataFrame) -> dg.TableMetadataValue:
     A personal value that the table keeps is withheld all the same: Dagster's storage is not the
     warehouse, and has no roles.
     """
-    withheld = {each.name for each in feed.fields if each.personal and each.policy.pattern is None}
+    withheld = {
+        each.name for each in feed.columns if each.personal and isinstance(each.policy, Keep)
+    }
     records = [
         dg.TableRecord(
             {

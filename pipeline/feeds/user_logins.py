@@ -1,7 +1,7 @@
 """Logins to the app: where, on what, and with which version people sign in."""
 
 from pipeline.contract import SENT_AT, Feed, Field
-from pipeline.masking.policies import Keep, Pseudonymize
+from pipeline.masking.policies import Encrypt, Keep
 from pipeline.types import Date, IpAddress, Text, Version
 
 FEED = Feed(
@@ -26,15 +26,15 @@ FEED = Feed(
         Field(
             "ip",
             IpAddress(),
-            Pseudonymize(),
+            Encrypt(),
             column="masked_ip",
             personal=True,
             description="The address that the login came from.",
         ),
         Field(
             "device_id",
-            Text(64, shape="999-99-9999"),
-            Pseudonymize(),
+            Text(64, max_bytes=128, shape="999-99-9999"),
+            Encrypt(),
             column="masked_device_id",
             personal=True,
             description="The device that was used.",

@@ -122,8 +122,18 @@ class KeyStore(Protocol):
     Every method raises `KeyringError` where the keyring cannot be had, or not be trusted.
     """
 
+    @property
+    def place(self) -> str:
+        """Where that is, for people; it tells nothing of the keys."""
+
     def load(self) -> Keyring:
         """The keyring, which must exist."""
 
     def load_or_make(self) -> Keyring:
-        """The keyring; made with a random root where it is right to make one on first use."""
+        """The keyring; made with a random root where there is none at all."""
+
+    def add_version(self) -> Keyring:
+        """The keyring, which must exist, with a new random root that is current from now on.
+
+        The earlier roots stay. Of two that add one at once, one is refused.
+        """

@@ -17,10 +17,10 @@ def mask(feed: Feed, frame: pd.DataFrame, keyring: Keyring) -> pd.DataFrame:
         keyring: The keys.
 
     Returns:
-        A frame of the same shape, index and column order. Null stays null.
+        A frame of the same rows and index, with the columns of the table. Null stays null.
     """
     return pd.DataFrame(
-        {each.name: _mask_column(feed, each, frame[each.name], keyring) for each in feed.fields},
+        {each.name: _mask_column(feed, each, frame[each.name], keyring) for each in feed.columns},
         index=frame.index,
     )
 

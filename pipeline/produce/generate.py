@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from pipeline.contract import SENT_AT, Feed, Field
 from pipeline.errors import SeedError
+from pipeline.masking.policies import Keep
 from pipeline.messages import Event
 from pipeline.produce.spoil import spoil, spoilable
 from pipeline.reasons import Reason
@@ -145,7 +146,7 @@ class _Maker:
     def _value(self, each: Field) -> object:
         if each.nullable and self._rng.random() < _NULLS:
             return None
-        if each.policy.pattern is None:
+        if isinstance(each.policy, Keep):
             return _sample(each.type, self._rng)
         pool = self._pools[each.path]
         if len(pool) < self._size:

@@ -36,6 +36,26 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Drop:
+    """The value is checked against its type, and then dropped: it has no column."""
+
+    name: ClassVar[str] = "drop"
+    pattern: ClassVar[str] = ""
+
+    def sql(self, kind: FieldType) -> str:
+        """The type of the value itself, for want of a column."""
+        return kind.sql
+
+    def mask(self, values: Sequence[object], kind: FieldType, keys: FieldKeys) -> list[object]:  # noqa: ARG002 - needs no key
+        """Nothing of the values."""
+        return [None] * len(values)
+
+    def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - right for any field
+        """Nothing can be wrong."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
 class Undeclared:
     """What a field has whose contract names no policy: the contract is refused for it."""
 
