@@ -1,6 +1,5 @@
 """The environment names all of a configuration or none of it; half of one is an error."""
 
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -77,14 +76,16 @@ def test_endpoint_and_region_are_told_where_they_are_given() -> None:
     assert (left_to_boto3.sqs_url, left_to_boto3.region) == (None, None)
 
 
-def test_a_key_file_may_be_named_with_either_kind_of_services() -> None:
-    assert read_settings({"PIPELINE_KEYRING": "/keys/k.json"}).keyring == Path("/keys/k.json")
-    named = read_settings(WHOLE | {"PIPELINE_KEYRING": "~/k.json"})
-    assert (named.postgres_url, named.keyring) == (URL, Path.home() / "k.json")
+def test_a_keyring_may_be_named_with_either_kind_of_services() -> None:
+    assert read_settings({"PIPELINE_KEYRING": "/keys/k.json"}).keyring == "/keys/k.json"
+    keys = {"PIPELINE_KEYRING": "ssm:/keys", "PIPELINE_KEYRING_KMS_KEY": "alias/keys"}
+    named = read_settings(WHOLE | keys)
+    assert (named.keyring, named.keyring_kms_key) == ("ssm:/keys", "alias/keys")
 
 
 def test_without_services_leaves_the_embedded_ones_and_everything_else() -> None:
+    keys = {"PIPELINE_KEYRING": "k", "PIPELINE_KEYRING_KMS_KEY": "k"}
     everything = WHOLE | PAIR | dict.fromkeys(AWS_SETTINGS, "x")
-    left = without_services(everything | {"PIPELINE_KEYRING": "k", "HOME": "/root"})
+    left = without_services(everything | keys | {"HOME": "/root"})
     assert left == {"HOME": "/root"}
     assert is_embedded(left)

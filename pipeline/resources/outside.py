@@ -6,16 +6,18 @@ from functools import cache
 from typing import Self
 
 from pipeline.contract import Feed
-from pipeline.errors import QueueMissing
+from pipeline.errors import QueueMissing, SettingsError
 from pipeline.local.services import ensure_running, local_folder
-from pipeline.masking.key_file import KeyFile
 from pipeline.masking.keyring import KeyStore
-from pipeline.resources.settings import read_settings
+from pipeline.resources.key_stores import key_store
+from pipeline.resources.settings import CUSTODIAN_URL, read_settings
 from pipeline.resources.sqs import Depth, SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client
 
 _LOOK_SECONDS = 3.0  # a tick has 60 s in Dagster, and 15 s behind some proxies
 _RUN_SECONDS = 30.0
+# The embedded server has one log-in, which may take any role.
+_AS_CUSTODIAN = "options=-c%20role%3Dcustodian"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,15 @@ class Outside:
         endpoint: SQS.
         postgres_url: The warehouse. It holds a password, and shows in no representation.
         keyring: Where the keys are kept.
+        custodian: The warehouse, with a custodian's log-in; None where there is none.
+        owner: The warehouse, with the owner's log-in; None where `postgres_url` is the owner's.
     """
 
     endpoint: Endpoint
     postgres_url: str = field(repr=False)
     keyring: KeyStore
+    custodian: str | None = field(default=None, repr=False)
+    owner: str | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -38,16 +44,41 @@ class Outside:
 
         Raises:
             SettingsError: The environment names one half of a configuration only.
+            KeyringError: It names no place for a keyring.
             LocalServiceError: The embedded services do not start.
         """
         settings = read_settings(environment)
-        keyring = KeyFile(settings.keyring or local_folder() / "keyring.json")
+        keyring = key_store(settings)
         if settings.postgres_url is not None:
             endpoint = Endpoint(settings.sqs_url, region=settings.region)
-            return cls(endpoint, settings.postgres_url, keyring)
+            return cls(
+                endpoint,
+                settings.postgres_url,
+                keyring,
+                custodian=settings.custodian_url,
+                owner=settings.owner_url,
+            )
         services = ensure_running(local_folder())
         endpoint = Endpoint(services.sqs_endpoint, embedded=True)
-        return cls(endpoint, services.postgres_url, keyring)
+        custodian = f"{services.postgres_url}?{_AS_CUSTODIAN}"
+        return cls(endpoint, services.postgres_url, keyring, custodian=custodian)
+
+    def custodian_url(self) -> str:
+        """The warehouse, with the log-in of somebody who unmasks and forgets.
+
+        Raises:
+            SettingsError: There is none.
+        """
+        if self.custodian is None:
+            raise SettingsError(
+                f"{CUSTODIAN_URL} is not given",
+                remedy="Set it to the warehouse's URL with a log-in that is a member of custodian",
+            )
+        return self.custodian
+
+    def owner_url(self) -> str:
+        """The warehouse, with the log-in that owns the tables."""
+        return self.owner or self.postgres_url
 
     def depth(self, feed: Feed) -> Depth:
         """How full the feed's queue is: one call of SQS, once the queue is known.

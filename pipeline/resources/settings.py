@@ -7,12 +7,14 @@ production one, is what nobody wants: docs/decisions/0007-settings-whole-or-not-
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pipeline.errors import SettingsError
 
 POSTGRES_URL = "PIPELINE_POSTGRES_URL"
+CUSTODIAN_URL = "PIPELINE_CUSTODIAN_URL"
+OWNER_URL = "PIPELINE_OWNER_URL"
 KEYRING = "PIPELINE_KEYRING"
+KEYRING_KMS_KEY = "PIPELINE_KEYRING_KMS_KEY"
 _AWS = (
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL",
@@ -38,13 +40,21 @@ class Settings:
             too: SQS as boto3 finds it, or the embedded one.
         sqs_url: AWS_ENDPOINT_URL_SQS; None to leave it to boto3.
         region: AWS_REGION, which boto3 does not read; None to leave it to boto3.
-        keyring: The key file; None for the one in the local folder.
+        keyring: Where the keys are kept: a path, or a place of AWS as `key_store` reads it; None
+            for the file in the local folder.
+        keyring_kms_key: The KMS key that a new keyring is wrapped with; None to leave it open in
+            a file.
+        custodian_url: The warehouse, with the log-in of somebody who unmasks and forgets.
+        owner_url: The warehouse, with the log-in that owns the tables; None for `postgres_url`.
     """
 
     postgres_url: str | None = field(repr=False)
     sqs_url: str | None
     region: str | None
-    keyring: Path | None
+    keyring: str | None
+    keyring_kms_key: str | None
+    custodian_url: str | None = field(repr=False)
+    owner_url: str | None = field(repr=False)
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -69,22 +79,25 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     for one, other in (
         ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
         ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+        (CUSTODIAN_URL, POSTGRES_URL),
+        (OWNER_URL, POSTGRES_URL),
     ):
         if environment.get(one) and not environment.get(other):
             raise SettingsError(f"{one} given, but not {other}", remedy=f"Set {other} as well")
-    keyring = environment.get(KEYRING)
     return Settings(
         postgres_url=url,
         sqs_url=environment.get("AWS_ENDPOINT_URL_SQS") or None,
         region=environment.get("AWS_REGION") or None,
-        keyring=Path(keyring).expanduser() if keyring else None,
+        keyring=environment.get(KEYRING) or None,
+        keyring_kms_key=environment.get(KEYRING_KMS_KEY) or None,
+        custodian_url=environment.get(CUSTODIAN_URL) or None,
+        owner_url=environment.get(OWNER_URL) or None,
     )
 
 
 def without_services(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without the settings that would choose other than embedded services."""
+    ours = {POSTGRES_URL, CUSTODIAN_URL, OWNER_URL, KEYRING, KEYRING_KMS_KEY}
     return {
-        name: value
-        for name, value in environment.items()
-        if name not in _AWS and name not in {POSTGRES_URL, KEYRING}
+        name: value for name, value in environment.items() if name not in _AWS and name not in ours
     }
