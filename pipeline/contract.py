@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from pipeline.errors import ContractError
+from pipeline.masking.leaks import NATIONAL_IDS, Kind
 from pipeline.masking.policies import UNDECLARED, Drop, Policy
 from pipeline.types import Date, FieldType, Timestamp
 
@@ -30,7 +31,10 @@ _DAGSTERS = {
     *("context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict"),
     *("output_arg_dict", "int", "str", "float", "bool", "input", "output", "type"),
 }
-_PREFIXES = ("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_")
+_PREFIXES = (
+    *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_"),
+    *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_"),
+)
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _LARGEST_MESSAGE = 2**20  # bytes
 _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
@@ -121,6 +125,8 @@ class Feed:
         key: Paths of the fields that together identify an event, for producers that send no
             `event_id`. Empty: the `event_id` attribute, or else SQS's message id.
         limits: How the queue is worked off.
+        national_ids: The kinds of ids that the leak scan looks for, beside those that it always
+            does.
     """
 
     name: str
@@ -130,6 +136,7 @@ class Feed:
     fields: tuple[Field, ...]
     key: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    national_ids: tuple[Kind, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -141,6 +148,8 @@ class Feed:
                 self._refuse("each column is fed by one field", field=name)
         self._check_paths()
         self._check_key()
+        if not NATIONAL_IDS.issuperset(self.national_ids):
+            self._refuse(f"national_ids: of {', '.join(sorted(NATIONAL_IDS))}")
         for name, rule in self.limits.problems():
             self._refuse(f"limits.{name} {rule}")
 

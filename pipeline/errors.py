@@ -6,7 +6,7 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     PipelineError
     ├── ContractError          a feed file is wrong; found when definitions load
     ├── SettingsError          an environment setting is missing or contradicts another
-    ├── KeyringError           the key file is missing, short, or readable by others
+    ├── KeyringError           the keyring is missing, wrong, open to others, or AWS refuses it
     ├── TokenError             a pseudonym cannot be opened
     ├── QueueError             SQS refused or did not answer
     │   ├── QueueMissing       no queue of that name

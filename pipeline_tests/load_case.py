@@ -12,6 +12,7 @@ from pipeline.consume.settlement import decode_batch
 from pipeline.contract import Feed
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.mask import mask
+from pipeline.masking.vault import seal
 from pipeline.messages import Message
 from pipeline.warehouse.tables import prepare
 from pipeline_tests.outside_world import ask
@@ -43,8 +44,8 @@ def prepared(url: str, feed: Feed = FEED) -> str:
 def batch(messages: Sequence[Message], feed: Feed = FEED) -> Load:
     """The messages, decoded and masked, as a run hands them to the load."""
     decoded = decode_batch(feed, messages, KEYRING.settlement_key(feed.name))
-    masked = mask(feed, decoded.frame, KEYRING)
-    return Load(feed, replace(decoded, frame=masked), KEYRING, run_id="run-1")
+    masked, sealed = mask(feed, decoded.frame, KEYRING), seal(feed, decoded.frame, KEYRING)
+    return Load(feed, replace(decoded, frame=masked, vault=sealed), KEYRING, run_id="run-1")
 
 
 def logins(count: int) -> list[Message]:

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from typing import Any, LiteralString
 
 import dagster as dg
+import psycopg
 import pytest
 
 from pipeline.definitions import defs
 from pipeline_tests.world import CLOCK_DAY, World, sample_bodies
 
-PSEUDONYM = re.compile(r"v1\.[A-Za-z0-9_-]{43}")
+PSEUDONYM = re.compile(r"v1\.([A-Za-z0-9_-]{27}|[A-Za-z0-9_-]{64})")
 
 
 def test_a_hundred_messages_become_99_rows_one_quarantined_and_29_null_locales(
@@ -61,12 +62,31 @@ def test_other_event_ids_are_other_events_and_the_same_ones_are_not(world: World
     assert world.depth() == (0, 0)
 
 
-def test_both_checks_pass_with_every_batch(world: World) -> None:
+def test_all_checks_pass_with_every_batch(world: World) -> None:
     world.send(sample_bodies())
     result = world.run()
     assert result.success
     verdicts = {each.check_name: each.passed for each in result.get_asset_check_evaluations()}
-    assert verdicts == {"account_adds_up": True, "personal_fields_look_masked": True}
+    assert verdicts == {
+        "account_adds_up": True,
+        "personal_fields_look_masked": True,
+        "kept_columns_hold_no_personal_values": True,
+    }
+
+
+def test_a_server_whose_log_may_keep_rows_is_warned_of_once_a_run(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world.send(sample_bodies())
+    assert world.run().success
+    assert "Postgres's log" not in capfd.readouterr().err
+    database = world.postgres_url.rpartition("/")[2]
+    with psycopg.connect(world.postgres_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {database} SET log_statement = 'all'".encode())
+    assert world.run().success
+    told = capfd.readouterr().err
+    assert told.count("Postgres's log may keep rows and values") == 1
+    assert "log_statement is all; set" in told
 
 
 TAMPERING: dict[str, list[tuple[LiteralString, LiteralString]]] = {

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import psycopg
 import pytest
@@ -13,8 +15,17 @@ from pipeline.consume.readiness import check_sink
 from pipeline.errors import KeyringError, TableMismatch, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.key_file import KeyFile
+from pipeline.masking.policies import Vault
+from pipeline_tests.access_case import member_of
 from pipeline_tests.load_case import TABLES, batch, logins
 from pipeline_tests.outside_world import ask, unused_port
+
+WITH_A_VAULT: Final = replace(
+    FEED,
+    fields=tuple(
+        replace(each, policy=Vault()) if each.path == "ip" else each for each in FEED.fields
+    ),
+)
 
 
 @pytest.fixture
@@ -45,9 +56,13 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
     )
     assert tables == [
         ("pipeline", "account"),
+        ("pipeline", "audit"),
+        ("pipeline", "forgotten"),
         ("pipeline", "keyring"),
         ("pipeline", "ledger"),
         ("pipeline", "quarantine"),
+        ("pipeline", "schema_version"),
+        ("pipeline", "vault"),
         ("public", "user_logins"),
     ]
 
@@ -164,6 +179,35 @@ class TestRights:
             check_sink(FEED, url=limited, keyring=KeyFile(keyring))
 
         assert left_behind(warehouse_url) == 0
+
+
+class TestVault:
+    """Of a feed that fills it, under a log-in that may do what a load does and nothing else."""
+
+    @pytest.fixture
+    def loader(self, warehouse_url: str, keyring: Path) -> Iterator[str]:
+        """The URL for such a log-in, in a warehouse that is prepared."""
+        check_sink(WITH_A_VAULT, url=warehouse_url, keyring=KeyFile(keyring))
+        with member_of(warehouse_url, "loader") as url:
+            yield url
+
+    def test_it_is_enough(self, warehouse_url: str, loader: str, keyring: Path) -> None:
+        check_sink(WITH_A_VAULT, url=loader, keyring=KeyFile(keyring))
+
+        assert ask(warehouse_url, "SELECT count(*) FROM pipeline.vault") == [(0,)]
+
+    @pytest.mark.parametrize(
+        "right", ["INSERT (sealed) ON pipeline.vault", "SELECT (subject) ON pipeline.forgotten"]
+    )
+    def test_a_right_that_is_missing_is_found_before_anything_is_received(
+        self, warehouse_url: str, loader: str, keyring: Path, right: str
+    ) -> None:
+        """Fault 51."""
+        ask(warehouse_url, f"REVOKE {right} FROM loader")
+
+        with pytest.raises(TableMismatch, match=r"SQLSTATE 42501"):
+            check_sink(WITH_A_VAULT, url=loader, keyring=KeyFile(keyring))
+        check_sink(FEED, url=loader, keyring=KeyFile(keyring))
 
 
 def test_a_table_that_differs_makes_no_key(warehouse_url: str, keyring: Path) -> None:

@@ -189,7 +189,11 @@ def test_a_table_that_holds_more_than_the_contract_asks_for_fits(
 @pytest.fixture
 def reader(warehouse_url: str) -> Iterator[str]:
     """A role that may use the schemas and read, and nothing else."""
-    ask(warehouse_url, "CREATE ROLE reader; GRANT USAGE ON SCHEMA public, pipeline TO reader")
+    ask(
+        warehouse_url,
+        "CREATE ROLE reader; GRANT USAGE ON SCHEMA public, pipeline TO reader;"
+        "GRANT SELECT ON pipeline.schema_version TO reader",
+    )
     yield "reader"
     ask(warehouse_url, "DROP OWNED BY reader; DROP ROLE reader")
 

@@ -22,7 +22,9 @@ from pipeline.errors import values_kept_out
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.mask import mask
 from pipeline.masking.vault import seal
+from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
+from pipeline.warehouse.log_settings import find_risks
 
 
 def ingest(feed: Feed) -> dg.Definitions:
@@ -108,6 +110,7 @@ def _extract(feed: Feed) -> dg.OpDefinition:
         with values_kept_out(feed=feed.name, stage="extract"):
             world = outside.reach()
             keyring = check_sink(feed, url=world.postgres_url, keyring=world.keyring)
+            _warn_of_log(context, feed, world.postgres_url)
             held = Held(queue := world.queue_for_a_run(feed), feed.limits)
             started = time.monotonic()
             with held.released_on_failure():
@@ -126,6 +129,15 @@ def _extract(feed: Feed) -> dg.OpDefinition:
         return InHand(held, batch, keyring, world.postgres_url, seconds)
 
     return extract
+
+
+def _warn_of_log(context: dg.OpExecutionContext, feed: Feed, url: str) -> None:
+    with postgres.translated(feed=feed.name), postgres.connect(url) as connection:
+        risks = find_risks(connection)
+    if risks:
+        context.log.warning(
+            "Postgres's log may keep rows and values (docs/privacy.md, Logs): %s", "; ".join(risks)
+        )
 
 
 def _mask(feed: Feed) -> dg.OpDefinition:

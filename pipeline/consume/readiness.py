@@ -7,6 +7,7 @@ from psycopg import sql
 
 from pipeline.contract import Feed
 from pipeline.masking.keyring import Keyring, KeyStore
+from pipeline.masking.policies import Vault
 from pipeline.resources import postgres
 from pipeline.warehouse.tables import (
     check_fingerprint,
@@ -27,6 +28,13 @@ WITH ledger AS (
 )
 INSERT INTO pipeline.account (batch_id, feed, run_id, received, loaded, duplicate, quarantined)
 VALUES (gen_random_uuid(), '', '', 0, 0, 0, 0)
+"""
+
+_VAULT_REHEARSAL = """
+INSERT INTO pipeline.vault (feed, field, token, subject, sealed)
+SELECT '', '', gen_random_uuid()::text, '', ''
+WHERE NOT EXISTS (SELECT FROM pipeline.forgotten WHERE feed = '' AND field = '' AND subject = '')
+ON CONFLICT DO NOTHING
 """
 
 
@@ -68,3 +76,5 @@ def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
         connection.execute("SET LOCAL lock_timeout = '2s'")
         connection.execute(nothing)
         connection.execute(_REHEARSAL)
+        if any(isinstance(each.policy, Vault) for each in feed.columns):
+            connection.execute(_VAULT_REHEARSAL)

@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 import unicodedata
+from collections.abc import Sequence
 
 from pipeline.types import FieldType, IpAddress, Text
 
@@ -15,27 +16,31 @@ _BYTES_PER_CHARACTER = 12
 _OTHERS_BYTES = 32  # the text of a number or a moment is shorter
 
 
-def pack(value: object, kind: FieldType) -> bytes:
-    """The canonical bytes of a value.
+def pack(values: Sequence[object], kind: FieldType) -> list[bytes]:
+    """The canonical bytes of each value.
 
     An address becomes its 4 or 16 bytes. The text of any other value is normalised (Unicode NFC),
     encoded in UTF-8 and filled up with zero bytes, which no text holds, to 32, 64, 128 … bytes.
 
     Args:
-        value: In the canonical form of its type.
+        values: In the canonical form of their type.
         kind: The type.
     """
-    text = str(value)
     if isinstance(kind, IpAddress):
-        return pack_address(text)
-    content = normalised(text)
-    return content.ljust(_padded(len(content)), b"\0")
+        return [pack_address(str(value)) for value in values]
+    return [content.ljust(_padded(len(content)), b"\0") for content in normalised(values)]
 
 
 def unpack(content: bytes, kind: FieldType) -> str:
-    """The value as text, in canonical form: the way back from `pack`."""
+    """A value as text, in canonical form: the way back from `pack`.
+
+    Raises:
+        ValueError: The content is not that of a value of this type.
+    """
     if isinstance(kind, IpAddress):
         return unpack_address(content)
+    if len(content) < _SHORTEST:
+        raise ValueError("an address, and no text")
     return content.rstrip(b"\0").decode()
 
 
@@ -48,9 +53,15 @@ def largest(kind: FieldType) -> int:
     return _OTHERS_BYTES
 
 
-def normalised(text: str) -> bytes:
-    """The text in normal form C, in UTF-8: two spellings of a name are one person's."""
-    return text.encode() if text.isascii() else unicodedata.normalize("NFC", text).encode()
+def normalised(values: Sequence[object]) -> list[bytes]:
+    """Each value's text in normal form C, in UTF-8: two spellings of a name are one person's.
+
+    All at once, with a character between them that no value holds and that never composes.
+    """
+    text = "\0".join(map(str, values))
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return text.encode().split(b"\0") if values else []
 
 
 def pack_address(address: str) -> bytes:

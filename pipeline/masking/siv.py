@@ -5,13 +5,15 @@ that of `cryptography`, in a few calls for a whole column, and what the RFC puts
 numpy. Single values are opened with `cryptography`'s own `AESSIV`.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.cmac import CMAC
+
+from pipeline.masking.by_length import by_length
 
 _Bytes = npt.NDArray[np.uint8]
 
@@ -30,24 +32,16 @@ def encrypt_all(key: bytes, associated: Sequence[bytes], plain: Sequence[bytes])
     Returns:
         For each the synthetic IV of 16 bytes and the ciphertext.
     """
-    places = defaultdict[int, list[int]](list)
-    for place, value in enumerate(plain):
-        places[len(value)].append(place)
-    encrypted: dict[int, bytes] = {}
-    for length, group in places.items():
-        joined = b"".join([plain[place] for place in group])
-        rows = np.frombuffer(joined, np.uint8).reshape(-1, length)
-        content = _encrypt_rows(key, associated, rows).tobytes()
-        width = _BLOCK + length
-        slices = [content[at : at + width] for at in range(0, len(content), width)]
-        encrypted.update(zip(group, slices, strict=True))
-    return [encrypted[place] for place in range(len(plain))]
+    return by_length(plain, partial(_encrypt_alike, key, associated))
 
 
-def _encrypt_rows(key: bytes, associated: Sequence[bytes], plain: _Bytes) -> _Bytes:
+def _encrypt_alike(key: bytes, associated: Sequence[bytes], values: Sequence[bytes]) -> list[bytes]:
+    plain = np.frombuffer(b"".join(values), np.uint8).reshape(len(values), -1)
     half = len(key) // 2
     tags = _synthetic_ivs(key[:half], associated, plain)
-    return np.hstack([tags, plain ^ _keystream(key[half:], tags, plain.shape[1])])
+    rows = np.hstack([tags, plain ^ _keystream(key[half:], tags, plain.shape[1])])
+    content, width = rows.tobytes(), rows.shape[1]
+    return [content[at : at + width] for at in range(0, len(content), width)]
 
 
 def _synthetic_ivs(key: bytes, associated: Sequence[bytes], plain: _Bytes) -> _Bytes:
@@ -112,7 +106,7 @@ def _cmac(key: bytes, content: bytes) -> bytes:
 def _double(block: bytes) -> bytes:
     doubled = int.from_bytes(block) << 1
     carry = doubled >> (8 * _BLOCK)
-    return ((doubled ^ carry * _REDUCTION) & (2 ** (8 * _BLOCK) - 1)).to_bytes(_BLOCK)
+    return ((doubled ^ carry * _REDUCTION) & ((1 << 8 * _BLOCK) - 1)).to_bytes(_BLOCK)
 
 
 def _xor(one: bytes, other: bytes) -> bytes:

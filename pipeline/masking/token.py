@@ -3,9 +3,11 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
+from functools import partial
 
 from pipeline.errors import TokenError
+from pipeline.masking.by_length import by_length
 
 _TOKEN = re.compile(r"v([1-9][0-9]{0,9})\.([A-Za-z0-9_-]+)", re.ASCII)
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -13,13 +15,19 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LONGEST_PREFIX = len("v.") + 10
 
 
-def write_tokens(version: int, content: Iterable[bytes]) -> list[str]:
-    """The token of each piece of content."""
-    written = [binascii.b2a_base64(each, newline=False) for each in content]
-    # Once for all of them: a call for each would take as long as the encoding.
-    text = b".".join(written).translate(_URL_SAFE, delete=b"=").decode()
-    prefix = f"v{version}."
-    return [prefix + each for each in text.split(".")] if written else []
+def write_tokens(version: int, content: Sequence[bytes]) -> list[str]:
+    """The token of each piece of content, which has at least one byte."""
+    return by_length(content, partial(_write_alike, f"v{version}."))
+
+
+def _write_alike(prefix: str, content: Sequence[bytes]) -> list[str]:
+    """Encodes all at once, each filled up to whole groups of three bytes."""
+    size = len(content[0])
+    filling = bytes(-size % 3)
+    encoded = binascii.b2a_base64(filling.join([*content, b""]), newline=False)
+    text = encoded.translate(_URL_SAFE).decode()
+    length, width = characters(size), characters(size + len(filling))
+    return [prefix + text[at : at + length] for at in range(0, len(text), width)]
 
 
 def read_token(token: str) -> tuple[int, bytes]:
@@ -31,11 +39,15 @@ def read_token(token: str) -> tuple[int, bytes]:
     match = _TOKEN.fullmatch(token)
     if match is None:
         raise _no_token()
-    version, text = match.groups()
+    version, text = int(match[1]), match[2]
     try:
-        return int(version), base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:
         raise _no_token() from None
+    # The last character has bits to spare: only one of its spellings stands in a table.
+    if write_tokens(version, [content]) != [token]:
+        raise _no_token()
+    return version, content
 
 
 def characters(size: int) -> int:

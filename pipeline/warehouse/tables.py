@@ -9,55 +9,14 @@ from psycopg import sql
 
 from pipeline.contract import Feed
 from pipeline.errors import KeyringError, TableMismatch
-
-# One lock for everybody who makes tables: two first runs at once must not both try.
-_MAKING = 7_235_401_889_116_203_520
-
-OWN_TABLES = """
-CREATE SCHEMA IF NOT EXISTS pipeline;
-CREATE TABLE IF NOT EXISTS pipeline.ledger (
-    feed text NOT NULL,
-    key bytea NOT NULL,
-    content bytea NOT NULL,
-    settled_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (feed, key)
-);
--- Rows come in the order of their time: a block range index is enough, and costs next to nothing.
-CREATE INDEX IF NOT EXISTS ledger_settled_at ON pipeline.ledger USING brin (settled_at);
-CREATE TABLE IF NOT EXISTS pipeline.quarantine (
-    feed text NOT NULL,
-    key bytea NOT NULL,
-    message_id text NOT NULL,
-    reason text NOT NULL,
-    field text,
-    receive_count integer NOT NULL,
-    sent_at timestamptz NOT NULL,
-    quarantined_at timestamptz NOT NULL DEFAULT now(),
-    body_sealed bytea NOT NULL,
-    PRIMARY KEY (feed, key)
-);
-CREATE TABLE IF NOT EXISTS pipeline.account (
-    batch_id uuid PRIMARY KEY,
-    feed text NOT NULL,
-    run_id text NOT NULL,
-    received integer NOT NULL,
-    loaded integer NOT NULL,
-    duplicate integer NOT NULL,
-    quarantined integer NOT NULL,
-    committed_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE INDEX IF NOT EXISTS account_feed ON pipeline.account (feed, committed_at);
-CREATE TABLE IF NOT EXISTS pipeline.keyring (
-    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
-    fingerprint bytea NOT NULL
-);
-"""
+from pipeline.warehouse import access, schema
 
 _COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.atthasdef,
        has_column_privilege(a.attrelid, a.attnum, 'INSERT')
-FROM pg_attribute a
-WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+     JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relname = %s AND a.attnum > 0 AND NOT a.attisdropped
   AND a.attidentity = '' AND a.attgenerated = ''
 """
 
@@ -81,13 +40,14 @@ def table_name(feed: Feed) -> sql.Identifier:
 
 def column_types(feed: Feed) -> dict[str, str]:
     """The SQL type of each column, as the contract has it."""
-    return {each.name: each.policy.sql(each.type) for each in feed.fields}
+    return {each.name: each.policy.sql(each.type) for each in feed.columns}
 
 
 def are_made(connection: psycopg.Connection, feed: Feed) -> bool:
     """Whether the feed's table and ours are there: whether anything can have been loaded."""
-    table = table_name(feed).as_string(connection)
-    return _exists(connection, "pipeline.keyring") and _exists(connection, table)
+    return schema.has_table(connection, schema.SCHEMA, "keyring") and schema.has_table(
+        connection, *feed.schema_and_table
+    )
 
 
 def prepare(connection: psycopg.Connection, feed: Feed) -> None:
@@ -98,15 +58,9 @@ def prepare(connection: psycopg.Connection, feed: Feed) -> None:
             filled and is not named by the contract, or the role may not insert.
     """
     with connection.transaction():
-        if not _exists(connection, "pipeline.keyring"):
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
-            connection.execute(OWN_TABLES)
+        schema.upgrade(connection)
         if not _columns(connection, feed):
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_MAKING,))
-            if not _exists_schema(connection, feed):
-                schema, _ = feed.schema_and_table
-                connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(schema)))
-            connection.execute(_create_statement(feed))
+            _make(connection, feed)
         found = _columns(connection, feed)
     for field, rule in _differences(feed, found):
         raise TableMismatch(
@@ -143,15 +97,18 @@ def check_fingerprint(connection: psycopg.Connection, fingerprint: bytes) -> Non
         )
 
 
-def _exists(connection: psycopg.Connection, table: str) -> bool:
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-    return row is not None and bool(row[0])
-
-
-def _exists_schema(connection: psycopg.Connection, feed: Feed) -> bool:
-    schema, _ = feed.schema_and_table
-    row = connection.execute("SELECT to_regnamespace(%s) IS NOT NULL", (schema,)).fetchone()
-    return row is not None and bool(row[0])
+def _make(connection: psycopg.Connection, feed: Feed) -> None:
+    schema.lock(connection)
+    if _columns(connection, feed):  # another one was quicker
+        return
+    namespace, _ = feed.schema_and_table
+    try:
+        if not schema.exists(connection, namespace):
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(namespace)))
+        connection.execute(_create_statement(feed))
+    except psycopg.errors.InsufficientPrivilege:
+        raise schema.not_ours_to_make(f"table {feed.table} is not there", feed=feed.name) from None
+    access.grant_feed(connection, feed)
 
 
 def _create_statement(feed: Feed) -> sql.Composed:
@@ -160,17 +117,17 @@ def _create_statement(feed: Feed) -> sql.Composed:
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
         for name, kind in column_types(feed).items()
     )
-    return sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(table_name(feed), columns)
+    return sql.SQL("CREATE TABLE {} ({})").format(table_name(feed), columns)
 
 
 def _columns(connection: psycopg.Connection, feed: Feed) -> dict[str, _Column]:
-    rows = connection.execute(_COLUMNS, (table_name(feed).as_string(connection),))
+    rows = connection.execute(_COLUMNS, feed.schema_and_table)
     return {name: _Column(*column) for name, *column in rows}
 
 
 def _differences(feed: Feed, found: dict[str, _Column]) -> Iterator[tuple[str, str]]:
     declared = column_types(feed)
-    nullable = {each.name for each in feed.fields if each.nullable}
+    nullable = {each.name for each in feed.columns if each.nullable}
     for name, kind in declared.items():
         if name not in found:
             yield name, "the table lacks this column"

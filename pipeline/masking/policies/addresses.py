@@ -1,6 +1,5 @@
 """Addresses that stay addresses: as networks, or as other addresses."""
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -93,8 +92,8 @@ class IpCrypt:
             TokenError: It is no address.
         """
         try:
-            sealed = _widened(ipaddress.ip_address(token).packed)
-        except ValueError:
+            sealed = _widened(pack_address(token))
+        except (OSError, ValueError):
             raise TokenError("this is no address", remedy="Copy one from the table") from None
         return _spelt(self._cipher(keys).decryptor().update(sealed))
 

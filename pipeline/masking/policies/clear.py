@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pipeline.masking.keyring import FieldKeys
+from pipeline.masking.leaks import Kind
 from pipeline.types import FieldType
 
 
@@ -14,9 +15,11 @@ class Keep:
 
     Attributes:
         reason: Why a personal field may be kept; required for one, for the next reader.
+        holds: What the values are known to look like: the leak scan does not report it.
     """
 
     reason: str = ""
+    holds: tuple[Kind, ...] = ()
     name: ClassVar[str] = "keep"
     pattern: ClassVar[None] = None
 
@@ -30,8 +33,10 @@ class Keep:
 
     def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - right for any type
         """A personal field that is kept without a word of why."""
-        if personal and not self.reason:
+        if personal and not self.reason.strip():
             return "a personal field may be kept only with a reason: Keep(reason=...)"
+        if self.holds and not personal:
+            return "policy: a field that holds such values is personal"
         return None
 
 

@@ -1,9 +1,12 @@
 """Values of which little is left: a constant, a last few characters, a month, a bucket."""
 
 import math
+import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import ClassVar, Literal
 
 from pipeline.masking.keyring import FieldKeys
@@ -12,7 +15,8 @@ from pipeline.types import Date, FieldType, Integer, Number, Text, Timestamp
 _REDACTED = "[redacted]"
 _HIDDEN = "****"  # however long the value is
 _MOST = 8  # characters that Last may show
-_SMALLEST = -(2**63)  # what bigint holds
+_SMALLEST_INTEGER = -(2**63)  # that bigint holds
+_SMALLEST_NUMBER = Fraction(-sys.float_info.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Last:
 
     def mask(self, values: Sequence[object], kind: FieldType, keys: FieldKeys) -> list[object]:  # noqa: ARG002 - needs neither
         """The end of each text."""
-        return [self._end(str(value)) for value in values]
+        return [self._end(unicodedata.normalize("NFC", str(value))) for value in values]
 
     def _end(self, text: str) -> str:
         return _HIDDEN + text[len(text) - min(self.count, len(text) // 2) :]
@@ -97,16 +101,14 @@ class Generalize:
 
     def mask(self, values: Sequence[object], kind: FieldType, keys: FieldKeys) -> list[object]:  # noqa: ARG002 - needs no key
         """The first day or the lower bound of each value."""
-        return [self._coarse(value) for value in values]
+        if isinstance(self.to, str):
+            return [self._first_day(value) for value in values]
+        width = Fraction(str(self.to))
+        return [_lower_bound(value, width) for value in values]
 
-    def _coarse(self, value: object) -> object:
-        if isinstance(value, date):
-            return date(value.year, value.month if self.to == "month" else 1, 1)
-        assert isinstance(value, int | float)  # noqa: S101 - the contract has no others
-        assert not isinstance(self.to, str)  # noqa: S101 - nor months of numbers
-        if isinstance(value, int):
-            return max(value // int(self.to) * int(self.to), _SMALLEST)
-        return value - value % self.to + 0.0  # not -0.0
+    def _first_day(self, value: object) -> date:
+        assert isinstance(value, date)  # noqa: S101 - the contract has no months of others
+        return date(value.year, value.month if self.to == "month" else 1, 1)
 
     def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - right for any of these types
         """A step that does not fit the type."""
@@ -115,9 +117,17 @@ class Generalize:
                 fits = self.to in {"month", "year"}
                 return None if fits else 'policy: a date is generalised to "month" or "year"'
             case Integer():
-                whole = not isinstance(self.to, str) and self.to >= 1 and self.to == int(self.to)
+                whole = not isinstance(self.to, str) and self.to >= 1 and self.to % 1 == 0
                 return None if whole else "policy: a bucket of whole numbers has a whole width"
             case Number():
                 wide = not isinstance(self.to, str) and self.to > 0 and math.isfinite(self.to)
                 return None if wide else "policy: the width of a bucket is a positive number"
         return "policy: for dates, timestamps, integers and numbers"
+
+
+def _lower_bound(value: object, width: Fraction) -> int | float:
+    # Exactly as it is written: in binary 0.5 falls into the bucket of 0.4 by tenths.
+    bound = Fraction(str(value)) // width * width
+    if isinstance(value, int):
+        return max(int(bound), _SMALLEST_INTEGER)
+    return float(max(bound, _SMALLEST_NUMBER))

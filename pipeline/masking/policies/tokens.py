@@ -1,12 +1,13 @@
 """Pseudonyms: keyed, deterministic tokens that carry the version of their key."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hmac import HMAC
 
 from pipeline.errors import TokenError
 from pipeline.masking.canonical import largest, normalised, pack, unpack
@@ -17,9 +18,6 @@ from pipeline.types import FieldType
 _TAG = 16  # bytes of a synthetic IV
 _SIV_KEY = 64  # bytes: AES-256 twice
 _COLUMN = 256
-# Tables that combine each byte of a key with the constants of RFC 2104, section 2.
-_INNER = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER = bytes(byte ^ 0x5C for byte in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +76,7 @@ class Encrypt:
             KeyringError: The keyring lacks its version.
         """
         version, sealed = read_token(token)
-        return unpack(_Siv("encrypt", keys, version).open(sealed), kind)
+        return _Siv("encrypt", keys, version).open(sealed, kind)
 
     def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - right for any field
         """Nothing can be wrong."""
@@ -125,7 +123,7 @@ class Vault:
             TokenError: The row was sealed with another key, or belongs to another pseudonym.
             KeyringError: The keyring lacks a version.
         """
-        value = unpack(_Siv("vault", keys, int.from_bytes(sealed[:4])).open(sealed[4:]), kind)
+        value = _Siv("vault", keys, int.from_bytes(sealed[:4])).open(sealed[4:], kind)
         version, _ = read_token(token)
         if self.tokens([value], keys, version) != [token]:
             raise _unopenable()
@@ -146,19 +144,15 @@ class Vault:
 def _digests(values: Sequence[object], secret: bytes) -> list[bytes]:
     """HMAC-SHA256 (RFC 2104) of each value.
 
-    From two states that are keyed once for all values: two of the four hash blocks a value are
-    saved, and a copy of what `hmac` makes is an object of Python and takes as long again.
+    From copies of one that is keyed once: two of the four hash blocks a value are saved. The
+    standard library's takes three times as long, and twice as long to copy.
     """
-    block = secret.ljust(hashlib.sha256().block_size, b"\0")
-    inner = hashlib.sha256(block.translate(_INNER)).copy
-    outer = hashlib.sha256(block.translate(_OUTER)).copy
+    keyed = HMAC(secret, SHA256())
     digests = []
-    for value in values:
-        state = inner()
-        state.update(normalised(str(value)))
-        mac = outer()
-        mac.update(state.digest())
-        digests.append(mac.digest())
+    for content in normalised(values):
+        mac = keyed.copy()
+        mac.update(content)
+        digests.append(mac.finalize())
     return digests
 
 
@@ -177,13 +171,12 @@ class _Siv:
         # Late: numpy takes longer to import than the rest of the command line.
         from pipeline.masking.siv import encrypt_all  # noqa: PLC0415
 
-        plain = [pack(value, kind) for value in values]
-        return encrypt_all(self._key, self._associated, plain)
+        return encrypt_all(self._key, self._associated, pack(values, kind))
 
-    def open(self, sealed: bytes) -> bytes:
+    def open(self, sealed: bytes, kind: FieldType) -> str:
         try:
-            return AESSIV(self._key).decrypt(sealed, self._associated)
-        except (InvalidTag, ValueError):
+            return unpack(AESSIV(self._key).decrypt(sealed, self._associated), kind)
+        except (InvalidTag, ValueError):  # the second where the field has had another type
             raise _unopenable() from None
 
 

@@ -1,5 +1,6 @@
-"""The check digits and rules by which a real number of a kind differs from any other digits."""
+"""What tells a real value of a kind from text that only looks like it: ranges, check digits."""
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -18,12 +19,56 @@ _CARDS: Final = (
 )
 _DNI_LETTERS: Final = "TRWAGMYFPDXBNJZSQVHLCKE"
 _NINO_PREFIX: Final = re.compile("(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]")
+# From 20 on the month is not known.
+_NIR_MONTHS: Final = {*range(1, 13), *range(20, 43), *range(50, 100)}
 # The dihedral group of ten elements and the permutation of Verhoeff's scheme (1969).
 _DIHEDRAL: Final = (
     *("0123456789", "1234067895", "2340178956", "3401289567", "4012395678"),
     *("5987604321", "6598710432", "7659821043", "8765932104", "9876543210"),
 )
 _PERMUTATION: Final = "1576283094"
+# Of a decimal or a pair of coordinates, as in +37.7749-122.4194 (ISO 6709).
+_DECIMAL: Final = re.compile(r"(?:\+|%2B)[0-9]{1,3}\.[0-9]+(?:[+-][0-9]{1,3}\.[0-9]+)?")
+_FILES: Final = ("css", "gif", "gz", "jpeg", "jpg", "js", "png", "svg", "tgz", "webp", "zip")
+_LONG_GROUP: Final = 3
+
+
+def is_ipv4(text: str) -> bool:
+    """A host's address; this machine (0, 127), masks (255) and versions (1.0.0.0) are none."""
+    octets = text.split(".")
+    return (
+        all(int(octet) < 256 and str(int(octet)) == octet for octet in octets)  # noqa: PLR2004 - of a byte
+        and octets[0] not in {"0", "127", "255"}
+        and octets[2:] != ["0", "0"]
+    )
+
+
+def is_ipv6(text: str) -> bool:
+    """A host's address; `::1`, `a::b` of a program, and pairs as in EUI-64 are none."""
+    groups = [group for group in text.split(":") if group]
+    if not any(len(group) >= _LONG_GROUP for group in groups):
+        return False
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return any(letter.isdigit() for letter in text)
+
+
+def is_email(text: str) -> bool:
+    """An e-mail address; `icon@2x.png` is none."""
+    return not text.lower().endswith(_FILES)
+
+
+def is_international(text: str) -> bool:
+    """A number with its country; a decimal with a sign is none."""
+    return not _DECIMAL.fullmatch(text)
+
+
+def is_american(text: str) -> bool:
+    """A number of the North American plan: area and exchange begin with 2 to 9, dots are paired."""
+    number = digits(text)[-10:]
+    return number[0] > "1" and number[3] > "1" and number[1:3] != "11" and text.count(".") != 1
 
 
 def digits(text: str) -> str:
@@ -63,14 +108,12 @@ def is_cpf(text: str) -> bool:
 def is_nir(text: str) -> bool:
     """A social security number of France: a month that exists, and a key modulo 97."""
     number = text.replace(" ", "").upper()
-    month = int(number[3:5])
-    # Above 12 where the month is not known; Corsica's departments hold a letter.
+    # Corsica's departments hold a letter.
     plain = number.replace("2A", "19").replace("2B", "18")
     return (
-        (1 <= month <= 12 or 20 <= month <= 42 or month >= 50)
-        and (  # noqa: PLR2004 - above
-            int(plain[13:]) == 97 - int(plain[:13]) % 97
-        )
+        number[0] in "123478"
+        and int(number[3:5]) in _NIR_MONTHS
+        and int(plain[13:]) == 97 - int(plain[:13]) % 97
     )
 
 
@@ -88,7 +131,7 @@ def is_aadhaar(text: str) -> bool:
     for letter in reversed(digits(text)):
         total = int(_DIHEDRAL[total][row[int(letter)]])
         row = tuple(int(_PERMUTATION[place]) for place in row)
-    return total == 0
+    return total == 0 and text[0] > "1"
 
 
 def is_tax_id(text: str) -> bool:
@@ -98,7 +141,7 @@ def is_tax_id(text: str) -> bool:
     product = 10
     for letter in number[:10]:
         product = ((int(letter) + product) % 10 or 10) * 2 % 11
-    return repeated in ([2], [3]) and int(number[10]) == (11 - product) % 10
+    return number[0] != "0" and repeated in ([2], [3]) and int(number[10]) == (11 - product) % 10
 
 
 def _luhn(number: str) -> bool:
