@@ -12,10 +12,12 @@ import pytest
 
 from pipeline.consume.load import settle
 from pipeline.consume.readiness import check_sink
+from pipeline.contract import Field
 from pipeline.errors import KeyringError, TableMismatch, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.key_file import KeyFile
-from pipeline.masking.policies import Vault
+from pipeline.masking.policies import IpCrypt, Vault
+from pipeline.types import IpAddress
 from pipeline_tests.access_case import member_of
 from pipeline_tests.load_case import TABLES, batch, logins
 from pipeline_tests.outside_world import ask, unused_port
@@ -65,6 +67,16 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
         ("pipeline", "vault"),
         ("public", "user_logins"),
     ]
+
+
+def test_a_key_version_that_the_contract_names_must_be_there(
+    warehouse_url: str, keyring: Path
+) -> None:
+    """Fault 70: found now, and not when a batch is in hand."""
+    fields = (Field("ip", IpAddress(), IpCrypt(key_version=7), personal=True),)
+    feed = replace(FEED, fields=fields)
+    with pytest.raises(KeyringError, match="has no version 7"):
+        check_sink(feed, url=warehouse_url, keyring=KeyFile(keyring))
 
 
 def test_a_lost_key_is_not_replaced(warehouse_url: str, keyring: Path) -> None:

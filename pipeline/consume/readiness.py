@@ -2,11 +2,13 @@
 
 from contextlib import closing
 
+import pandas as pd
 import psycopg
 from psycopg import sql
 
 from pipeline.contract import Feed
 from pipeline.masking.keyring import Keyring, KeyStore
+from pipeline.masking.mask import mask
 from pipeline.masking.policies import Vault
 from pipeline.resources import postgres
 from pipeline.warehouse.tables import (
@@ -47,7 +49,8 @@ def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
     Raises:
         WarehouseUnavailable: Postgres is down or takes no writes.
         TableMismatch: The feed's table differs from its contract.
-        KeyringError: The keyring is missing, readable by others, or not the warehouse's.
+        KeyringError: The keyring is missing, readable by others, or not the warehouse's; or it
+            lacks a version that the contract names.
     """
     with closing(postgres.connect(url)) as connection, postgres.translated(feed=feed.name):
         prepare(connection, feed)
@@ -55,7 +58,13 @@ def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
         keys = keyring.load_or_make() if new else keyring.load()
         check_fingerprint(connection, keys.fingerprint)
         _rehearse(connection, feed)
+    _rehearse_masking(feed, keys)
     return keys
+
+
+def _rehearse_masking(feed: Feed, keys: Keyring) -> None:
+    """Masks a batch of nothing: every key that a policy asks for is derived."""
+    mask(feed, pd.DataFrame(columns=[each.name for each in feed.fields], dtype=object), keys)
 
 
 def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
