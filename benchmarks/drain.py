@@ -35,7 +35,6 @@ from pipeline.produce.seed import seed
 from pipeline.resources.outside import Outside
 from pipeline.resources.sqs_client import Endpoint, make_client
 
-app = typer.Typer(add_completion=False)
 _MEBIBYTE = 2**20
 _TEN = 10  # messages of one call
 
@@ -49,7 +48,6 @@ class Round:
     least: float
 
 
-@app.command()
 def drain(
     messages: Annotated[int, typer.Option(help="Messages in each round.")] = 20_000,
     rounds: Annotated[int, typer.Option(help="Rounds; the median ratio counts.")] = 3,

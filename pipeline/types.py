@@ -83,6 +83,9 @@ class Text:
             return "max_bytes must be positive"
         if any(len(value) > self.max_length for value in (*self.allowed, *self.samples)):
             return "an allowed or sample value is longer than max_length"
+        most = self.max_bytes
+        if most and any(_bytes_in_nfc(value) > most for value in (*self.allowed, *self.samples)):
+            return "an allowed or sample value has more than max_bytes"
         if len(self.shape) > self.max_length:
             return "the shape is longer than max_length"
         return None

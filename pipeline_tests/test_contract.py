@@ -9,8 +9,27 @@ import pytest
 from pipeline.contract import SENT_AT, Feed, Field, Limits
 from pipeline.errors import ContractError
 from pipeline.feeds.user_logins import FEED as USER_LOGINS
-from pipeline.masking.policies import Keep, Pseudonymize
-from pipeline.types import Boolean, Date, FieldType, Integer, Number, Text, Timestamp, Version
+from pipeline.masking.policies import (
+    Drop,
+    Encrypt,
+    Generalize,
+    IpCrypt,
+    IpPrefix,
+    Keep,
+    Last,
+    Pseudonymize,
+)
+from pipeline.types import (
+    Boolean,
+    Date,
+    FieldType,
+    Integer,
+    IpAddress,
+    Number,
+    Text,
+    Timestamp,
+    Version,
+)
 from pipeline_tests.samples import EVERY_TYPE
 
 ID = Field("id", Integer(), Keep())
@@ -34,6 +53,42 @@ FIELD_RULES: dict[str, tuple[Callable[[], Feed], str, str]] = {
         lambda: feed(Field("email", Text(9), Keep(), personal=True)),
         "email",
         "a personal field may be kept only with a reason",
+    ),
+    "prefix of a text": (
+        lambda: feed(Field("ip", Text(45), IpPrefix())),
+        "ip",
+        "policy: for the type IpAddress",
+    ),
+    "other address of a text": (
+        lambda: feed(Field("ip", Text(45), IpCrypt())),
+        "ip",
+        "policy: for the type IpAddress",
+    ),
+    "prefix that is the whole address of a person": (
+        lambda: feed(Field("ip", IpAddress(), IpPrefix(32), personal=True)),
+        "ip",
+        "policy: of a personal address at most 24 bits",
+    ),
+    "end of a number": (lambda: feed(Field("n", Integer(), Last())), "n", "policy: for the type"),
+    "month of a number": (
+        lambda: feed(Field("n", Integer(), Generalize("month"))),
+        "n",
+        "policy: a bucket of whole numbers",
+    ),
+    "bucket of dates": (
+        lambda: feed(Field("d", Date(), Generalize(7))),
+        "d",
+        "policy: a date is generalised",
+    ),
+    "dropped column of another's name": (
+        lambda: feed(ID, Field("old.id", Integer(), Drop())),
+        "id",
+        "each column is fed by one field",
+    ),
+    "path through a dropped field": (
+        lambda: feed(ID, Field("a", Text(9), Drop()), Field("a.b", Text(9), Keep())),
+        "b",
+        "path: does not lead through another field",
     ),
     "column too long": (lambda: feed(Field("n" * 64, Text(9), Keep())), "n" * 64, "column: "),
     "column not an identifier": (
@@ -95,6 +150,10 @@ FEED_RULES: dict[str, tuple[dict[str, object], str]] = {
     "queue too long": ({"queue": "q" * 81}, "queue: "),
     "queue is FIFO": ({"queue": "orders.fifo"}, "queue: "),
     "no fields": ({"fields": ()}, "fields: at least one"),
+    "no field that has a column": (
+        {"fields": (Field("id", Integer(), Drop()),)},
+        "fields: at least one that has a column",
+    ),
 }
 
 LIMIT_RULES: dict[str, tuple[dict[str, float], str]] = {
@@ -125,6 +184,8 @@ LIMIT_RULES: dict[str, tuple[dict[str, float], str]] = {
 TYPE_RULES: dict[str, tuple[FieldType, str]] = {
     "text of no length": (Text(0), "max_length must be between 1 and 10485760"),
     "text longer than a varchar": (Text(10_485_761), "max_length must be between"),
+    "text of no bytes": (Text(9, max_bytes=0), "max_bytes must be positive"),
+    "sample of many bytes": (Text(9, max_bytes=2, samples=("\u20ac",)), "more than max_bytes"),
     "allowed value too long": (Text(2, allowed=("abc",)), "longer than max_length"),
     "sample too long": (Text(2, samples=("abc",)), "longer than max_length"),
     "shape too long": (Text(2, shape="999"), "the shape is longer than max_length"),
@@ -203,6 +264,20 @@ def test_the_time_of_sending_may_be_a_date_or_a_timestamp() -> None:
     assert [each.name for each in both.fields] == ["d", "sent_at"]
 
 
+def test_one_path_may_feed_two_columns() -> None:
+    both = feed(
+        Field("ip", IpAddress(), Encrypt(), column="who", personal=True),
+        Field("ip", IpAddress(), IpPrefix(), column="network", personal=True),
+    )
+    assert [each.name for each in both.columns] == ["who", "network"]
+
+
+def test_a_dropped_field_has_no_column_and_may_be_the_key() -> None:
+    without = feed(Field("id", Integer(), Drop()), Field("n", Integer(), Keep()), key=("id",))
+    assert [each.name for each in without.columns] == ["n"]
+    assert [each.name for each in without.fields] == ["id", "n"]
+
+
 def test_a_contract_cannot_be_changed_once_it_is_checked() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         USER_LOGINS.name = "other"  # type: ignore[misc]
@@ -229,7 +304,7 @@ def test_user_logins_is_the_table_as_it_was_given() -> None:
 
 def test_user_logins_masks_address_and_device_and_lets_only_the_locale_be_null() -> None:
     by_name = {each.name: each for each in USER_LOGINS.fields}
-    masked = {name for name, each in by_name.items() if each.policy.name == "pseudonymize"}
+    masked = {name for name, each in by_name.items() if each.policy == Encrypt()}
     assert masked == {"masked_ip", "masked_device_id"}
     assert {name for name, each in by_name.items() if each.nullable} == {"locale"}
     assert {name for name, each in by_name.items() if each.personal} == masked | {"user_id"}

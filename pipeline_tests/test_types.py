@@ -32,6 +32,10 @@ TAKEN: Final[list[tuple[FieldType, object, Scalar]]] = [
     (Text(3), "äöü", "äöü"),
     (Text(1), "\N{GRINNING FACE}", "\N{GRINNING FACE}"),
     (Text(9), "=cmd()'--", "=cmd()'--"),
+    (Text(9, max_bytes=4), "\N{GRINNING FACE}", "\N{GRINNING FACE}"),
+    (Text(9, max_bytes=4), "abcd", "abcd"),
+    # Three bytes as they come, two in the form that is counted; kept letter for letter.
+    (Text(9, max_bytes=2), "e\u0301", "e\u0301"),
     (Text(4, allowed=("low", "high")), "high", "high"),
     (Integer(), 2**53 + 1, 2**53 + 1),
     (Integer(), -(2**63), -(2**63)),
@@ -71,6 +75,12 @@ REFUSED: Final[list[tuple[FieldType, object, Reason]]] = [
     (Text(3), ["abc"], WRONG),
     (Text(3), "abcd", Reason.TOO_LONG),
     (Text(3), "a\0b", Reason.NUL_CHARACTER),
+    (Text(9, max_bytes=3), "\N{GRINNING FACE}", Reason.TOO_LONG),
+    (Text(9, max_bytes=3), "abcd", Reason.TOO_LONG),
+    # Characters that grow in normal form C: from 4 bytes to 12, from 3 to 6.
+    (Text(9, max_bytes=11), "\U0001d160", Reason.TOO_LONG),
+    (Text(9, max_bytes=5), "\ufb2c", Reason.TOO_LONG),
+    (Text(3, max_bytes=99), "abcd", Reason.TOO_LONG),
     (Text(4, allowed=("low", "high")), "mid", Reason.NOT_ALLOWED),
     (Text(4, allowed=("low", "high")), "Low", Reason.NOT_ALLOWED),
     (Integer(), True, WRONG),

@@ -57,11 +57,17 @@ def normalised(values: Sequence[object]) -> list[bytes]:
     """Each value's text in normal form C, in UTF-8: two spellings of a name are one person's.
 
     All at once, with a character between them that no value holds and that never composes.
+
+    Raises:
+        ValueError: A value holds it, U+0000, and is thus in no canonical form.
     """
     text = "\0".join(map(str, values))
     if not text.isascii():
         text = unicodedata.normalize("NFC", text)
-    return text.encode().split(b"\0") if values else []
+    content = text.encode().split(b"\0") if values else []
+    if len(content) != len(values):
+        raise ValueError("a value holds the character U+0000")
+    return content
 
 
 def pack_address(address: str) -> bytes:

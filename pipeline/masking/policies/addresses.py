@@ -97,9 +97,11 @@ class IpCrypt:
             raise TokenError("this is no address", remedy="Copy one from the table") from None
         return _spelt(self._cipher(keys).decryptor().update(sealed))
 
-    def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - right for any address
-        """Not an address."""
-        return None if isinstance(kind, IpAddress) else _NO_ADDRESS
+    def problem(self, kind: FieldType, *, personal: bool) -> str | None:  # noqa: ARG002 - right for anybody's
+        """Not an address, or a version that no keyring has."""
+        if not isinstance(kind, IpAddress):
+            return _NO_ADDRESS
+        return None if self.key_version >= 1 else "policy: key_version is at least 1"
 
     def _cipher(self, keys: FieldKeys) -> Cipher[modes.ECB]:
         key = keys.secret("ip_crypt", version=self.key_version, length=16)

@@ -117,8 +117,9 @@ class Generalize:
                 fits = self.to in {"month", "year"}
                 return None if fits else 'policy: a date is generalised to "month" or "year"'
             case Integer():
-                whole = not isinstance(self.to, str) and self.to >= 1 and self.to % 1 == 0
-                return None if whole else "policy: a bucket of whole numbers has a whole width"
+                whole = not isinstance(self.to, str) and self.to > 1 and self.to % 1 == 0
+                rule = "policy: a bucket of whole numbers has a whole width of at least 2"
+                return None if whole else rule
             case Number():
                 wide = not isinstance(self.to, str) and self.to > 0 and math.isfinite(self.to)
                 return None if wide else "policy: the width of a bucket is a positive number"
