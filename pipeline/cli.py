@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipeline import feeds
+from pipeline import cli_custody, feeds, safeguards
 from pipeline.errors import PipelineError, SeedError, values_kept_out
 from pipeline.local import services
 from pipeline.reasons import Reason
@@ -28,6 +28,7 @@ app = typer.Typer(
     "Without settings it works on an embedded queue and an embedded Postgres. Set "
     "PIPELINE_POSTGRES_URL and the usual AWS variables to work on real ones.",
 )
+app.add_typer(cli_custody.app)
 _out = Console()
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -36,6 +37,7 @@ FeedName = Annotated[str, typer.Argument(metavar="FEED", help="A feed, such as u
 
 def main() -> None:
     """The console script: an error of ours is one line, and exit status 1."""
+    safeguards.install()
     try:
         with values_kept_out(stage="command line"):
             app()

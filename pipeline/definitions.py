@@ -2,8 +2,10 @@
 
 import dagster as dg
 
+from pipeline import safeguards
 from pipeline.consume.asset import ingest
 from pipeline.feeds import discover
+from pipeline.operate.custody_jobs import custody_jobs
 from pipeline.produce.seed_job import seed_job
 from pipeline.resources.outside_resource import OutsideResource
 
@@ -11,11 +13,12 @@ from pipeline.resources.outside_resource import OutsideResource
 @dg.definitions
 def defs() -> dg.Definitions:
     """Everything that is deployed; nothing happens before Dagster asks for it."""
+    safeguards.install()
     feeds = discover()
     return dg.Definitions.merge(
         *(ingest(feed) for feed in feeds),
         dg.Definitions(
-            jobs=[seed_job(feed) for feed in feeds],
+            jobs=[job for feed in feeds for job in (seed_job(feed), *custody_jobs(feed))],
             resources={
                 "outside": OutsideResource(),
                 # Raw data passes from op to op in memory, within one process, and nowhere else:

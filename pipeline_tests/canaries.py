@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import json
 import mmap
 import secrets
 from collections.abc import Iterable, Iterator
@@ -15,12 +16,14 @@ class Canaries:
     def __init__(self) -> None:
         self._word = f"Kq{secrets.token_hex(6)}"
         self._user = f"Uq{secrets.token_hex(6)}"
+        # Letters that nothing else here is written in: four of them are as rare as a long word.
+        self._tail = "".join(chr(0x12000 + secrets.randbelow(0x300)) for _ in range(4))
         # Groups without a leading zero look the same in every spelling of the address.
         self._groups = [f"{0x1000 + secrets.randbelow(0xF000 - 1):04x}" for _ in range(5)]
 
     def device(self, place: int) -> str:
-        """A device id."""
-        return f"device {self._word} {place}"
+        """A device id; the last four letters are the same for all."""
+        return f"device {self._word} {place} {self._tail}"
 
     def address(self, place: int) -> str:
         """An IPv6 address."""
@@ -37,7 +40,13 @@ class Canaries:
         needles = {f"device, {name}": each for name, each in _encodings(self._word.encode())}
         needles |= {f"address, {name}": each for name, each in _encodings(address.encode())}
         needles |= {f"packed address, {name}": each for name, each in _encodings(packed)}
+        tail, escaped = self._tail.encode(), json.dumps(self._tail)[1:-1]
+        needles |= {f"last four, {name}": each for name, each in _encodings(tail)}
         return needles | {
+            "last four, UTF-16": self._tail.encode("utf-16-le"),
+            "last four, escaped": escaped.encode(),
+            "last four, escaped in capitals": escaped.upper().replace("\\U", "\\u").encode(),
+            "last four, quoted": quote(self._tail).encode(),
             "address, quoted": quote(address).encode(),
             "address, exploded": ipaddress.IPv6Address(self.address(0)).exploded[10:34].encode(),
         }

@@ -4,4 +4,5 @@ pytest_plugins = [
     "pipeline_tests.queue_fixtures",
     "pipeline_tests.postgres_fixtures",
     "pipeline_tests.world_fixtures",
+    "pipeline_tests.privacy_fixtures",
 ]

@@ -74,6 +74,7 @@ def test_one_added_file_is_all_that_a_feed_needs(add_feed: AddFeed) -> None:
     } == {
         "account_adds_up",
         "personal_fields_look_masked",
+        "kept_columns_hold_no_personal_values",
     }
     assert {"ingest_orders", "seed_orders"} <= set(repository.job_names)
     sensor = repository.get_sensor_def("orders_sensor")

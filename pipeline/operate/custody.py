@@ -1,0 +1,53 @@
+"""Connections for those who unmask, forget and rotate, and the keyring that they do it with."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+
+from pipeline.contract import Feed
+from pipeline.errors import KeyringError, TableMismatch
+from pipeline.masking.keyring import Keyring
+from pipeline.resources import postgres
+from pipeline.resources.outside import Outside
+from pipeline.warehouse.tables import are_made, recall_fingerprint
+
+
+@contextmanager
+def connected(url: str, *, feed: str | None = None) -> Iterator[psycopg.Connection]:
+    """A connection on which each statement commits, unless a transaction is begun.
+
+    Raises:
+        WarehouseError: Postgres is down, or refuses.
+    """
+    with postgres.translated(feed=feed), closing(postgres.connect(url)) as connection:
+        connection.autocommit = True
+        # A table without an index on the pseudonyms is read from end to end.
+        connection.execute("SET statement_timeout = '1h'")
+        yield connection
+
+
+def load_keyring(outside: Outside, feed: Feed) -> Keyring:
+    """The keyring that the warehouse was filled with.
+
+    With another one every pseudonym would be another: nobody would be found, and nobody forgotten.
+
+    Raises:
+        KeyringError: It cannot be had, or is not the one.
+        TableMismatch: Nothing was ever loaded.
+        WarehouseError: Postgres is down, or refuses.
+    """
+    keyring = outside.keyring.load()
+    with connected(outside.postgres_url, feed=feed.name) as connection:
+        if not are_made(connection, feed):
+            raise TableMismatch(
+                "the table is not there", remedy="Nothing was ever loaded", feed=feed.name
+            )
+        fingerprint = recall_fingerprint(connection)
+    if fingerprint not in {None, keyring.fingerprint}:
+        raise KeyringError(
+            "this is not the keyring that the warehouse was filled with",
+            remedy="Point PIPELINE_KEYRING at the right one; nothing was done",
+            feed=feed.name,
+        )
+    return keyring

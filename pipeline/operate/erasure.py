@@ -1,0 +1,90 @@
+"""The report of an erasure: what was forgotten, and what was not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.errors import AuditRefused
+from pipeline.masking.policies import Vault
+
+_WHAT_STAYS: Final = {
+    "encrypt": "whoever has the key can open it",
+    "ip_crypt": "whoever has the key can open it",
+    "vault": "it is in the vault; forget it by its own value",
+    "pseudonymize": "one-way; rows of one person can still be joined",
+    "keep": "it stands in the clear",
+    "redact": "nothing of the value shows",
+}
+_PART_SHOWS: Final = "a part of the value shows"
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """Another personal column of the same rows: its name, its policy, and how many rows fill it."""
+
+    column: str
+    policy: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was forgotten, and what was not.
+
+    Attributes:
+        column: The column.
+        policy: Its policy.
+        destroyed: Rows of the vault that are gone.
+        rows: Rows of the table that carried a pseudonym of theirs.
+        deleted: How many of these are gone; None where nobody asked for that.
+        others: The other personal columns of these rows.
+        sealed: Sealed messages in the feed's quarantine, which nobody has searched; None where
+            this deployment's log-in may not count them.
+    """
+
+    column: str
+    policy: str
+    destroyed: int
+    rows: int
+    deleted: int | None
+    others: tuple[Remainder, ...]
+    sealed: int | None
+
+    @property
+    def _is_refused(self) -> bool:
+        return self.policy != Vault.name and self.deleted is None and self.rows > 0
+
+    def check(self) -> None:
+        """Whether they were forgotten, if there was anybody to forget.
+
+        Raises:
+            AuditRefused: The policy leaves no way but to delete rows, and nobody asked for that.
+        """
+        if self._is_refused:
+            raise AuditRefused(
+                f"with the policy {self.policy} a person is forgotten by deleting rows, or the key",
+                remedy="Ask for it: --delete-rows (delete_rows: true); nothing was changed",
+                field=self.column,
+            )
+
+    def lines(self) -> Iterator[str]:
+        """The report, for people."""
+        if self.policy == Vault.name:
+            yield f"vault rows destroyed: {self.destroyed}"
+        if self.deleted is not None:
+            yield f"rows deleted: {self.deleted}"
+        elif self.policy == Vault.name:
+            yield f"rows that carry the pseudonym, now for ever one-way: {self.rows}"
+        else:
+            yield f"rows that carry the pseudonym, untouched: {self.rows}"
+        if not (self.destroyed or self.deleted or self._is_refused):
+            yield "there was nothing left to do"
+        for other in self.others:
+            told = _WHAT_STAYS.get(other.policy, _PART_SHOWS)
+            if self.deleted is None:
+                yield f"not forgotten: {other.column} ({other.policy}) in {other.rows} rows: {told}"
+            elif other.policy == Vault.name:
+                yield f"not forgotten: {other.column} of {other.rows} deleted rows: {told}"
+        count = "" if self.sealed is None else f" ({self.sealed})"
+        yield f"not searched: the sealed messages in the quarantine{count}"
+        yield "not reached: backups and the write-ahead log, until they expire"

@@ -1,0 +1,200 @@
+"""Forgets persons: destroys what the vault has of them or deletes their rows; says what stays.
+
+A column with the policy `vault` keeps its rows: their pseudonyms stand for nobody from then on.
+With any other policy somebody can only be forgotten by deleting rows, or the key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import psycopg
+from psycopg import sql
+
+from pipeline.contract import Feed, Field
+from pipeline.errors import TokenError
+from pipeline.masking.keyring import Keyring
+from pipeline.masking.policies import Encrypt, Vault
+from pipeline.operate.columns import pseudonyms
+from pipeline.operate.custody import connected
+from pipeline.operate.erasure import Erasure, Remainder
+from pipeline.reasons import Refused
+from pipeline.resources.outside import Outside
+from pipeline.types import Boolean, Integer, Number
+from pipeline.warehouse import audit
+from pipeline.warehouse.audit import Request
+from pipeline.warehouse.tables import table_name
+
+
+@dataclass(frozen=True, slots=True)
+class Persons:
+    """Who is to be forgotten.
+
+    Attributes:
+        feed: The contract.
+        column: The column that tells who it is.
+        tokens: Their pseudonyms there, as far as they are known.
+        subjects: What the vault knows them by; empty where only pseudonyms were given.
+    """
+
+    feed: Feed
+    column: Field
+    tokens: tuple[str, ...]
+    subjects: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+def by_value(feed: Feed, column: Field, text: str, keyring: Keyring) -> Persons:
+    """The person that a value stands for.
+
+    Args:
+        feed: The contract.
+        column: A column of pseudonyms.
+        text: The value, as producers write it.
+        keyring: The keys.
+
+    Raises:
+        TokenError: The column holds no such values; the error does not repeat it.
+    """
+    try:
+        value = column.type.read(_parsed(text, column))
+    except Refused as error:
+        raise TokenError(
+            f"this is no value of this column ({error.reason})",
+            remedy="Write it as producers do",
+            feed=feed.name,
+            field=column.name,
+        ) from None
+    keys = keyring.field_keys(feed.name, column.path)
+    policy = column.policy
+    subjects = policy.subjects([value], keys) if isinstance(policy, Vault) else []
+    tokens = dict.fromkeys(pseudonyms(feed, column, [value], keyring))
+    return Persons(feed, column, tuple(tokens), tuple(subjects))
+
+
+def by_pseudonyms(feed: Feed, column: Field, tokens: Sequence[str], keyring: Keyring) -> Persons:
+    """The persons that some pseudonyms stand for, with those of other key versions.
+
+    Raises:
+        KeyringError: The keyring lacks a version.
+    """
+    values: dict[object, None] = {}
+    if isinstance(column.policy, Encrypt):
+        keys = keyring.field_keys(feed.name, column.path)
+        for token in tokens:
+            try:
+                values[column.policy.open(token, column.type, keys)] = None
+            except TokenError:
+                continue  # not of this keyring: then it has no other version either
+    same = pseudonyms(feed, column, list(values), keyring)
+    return Persons(feed, column, tuple(dict.fromkeys([*tokens, *same])))
+
+
+def forget(outside: Outside, persons: Persons, reason: str, stated_by: str) -> Erasure:
+    """Destroys what the vault has of them; with another policy nothing is done but to look.
+
+    A second time there is nothing left to do, and that too is recorded.
+
+    Raises:
+        SettingsError: There is no custodian's log-in.
+        AuditRefused: The reason is missing, or the log-in is no custodian.
+        WarehouseError: Postgres is down, or loads kept it waiting.
+    """
+    with connected(outside.custodian_url(), feed=persons.feed.name) as connection:
+        found, destroyed = _forget_in_vault(connection, persons, reason, stated_by)
+        rows, others = _count(connection, found)
+    return _report(outside, found, destroyed, rows, deleted=None, others=others)
+
+
+def delete_rows(outside: Outside, persons: Persons, reason: str, stated_by: str) -> Erasure:
+    """Deletes the rows that carry a pseudonym of theirs, and forgets them in the vault.
+
+    All of it and its record in one transaction.
+
+    Raises:
+        PipelineError: As `forget`.
+    """
+    with (
+        connected(outside.custodian_url(), feed=persons.feed.name) as connection,
+        connection.transaction(),
+    ):
+        found, destroyed = _forget_in_vault(connection, persons, reason, stated_by)
+        rows, others = _count(connection, found)
+        statement = sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(*_names(found))
+        deleted = connection.execute(statement, (list(found.tokens),)).rowcount
+        request = _request(found, reason, stated_by)
+        audit.record(connection, "delete", request, detail=f"{deleted} rows")
+    return _report(outside, found, destroyed, rows, deleted=deleted, others=others)
+
+
+def _forget_in_vault(
+    connection: psycopg.Connection, persons: Persons, reason: str, stated_by: str
+) -> tuple[Persons, int]:
+    """The persons with all pseudonyms that the vault had of them, and how many it had."""
+    if not isinstance(persons.column.policy, Vault):
+        return persons, 0
+    request = _request(persons, reason, stated_by)
+    destroyed = audit.forget(connection, request, persons.subjects)
+    tokens = dict.fromkeys([*persons.tokens, *destroyed])
+    return replace(persons, tokens=tuple(tokens)), len(destroyed)
+
+
+def _count(connection: psycopg.Connection, persons: Persons) -> tuple[int, tuple[Remainder, ...]]:
+    """How many rows carry one of the pseudonyms, and what else of a person is in them."""
+    personal = [
+        each for each in persons.feed.columns if each.personal and each.name != persons.column.name
+    ]
+    counts = [sql.SQL("count({})").format(sql.Identifier(each.name)) for each in personal]
+    table, column = _names(persons)
+    statement = sql.SQL("SELECT {} FROM {} WHERE {} = ANY(%s)").format(
+        sql.SQL(", ").join([sql.SQL("count(*)"), *counts]), table, column
+    )
+    row = connection.execute(statement, (list(persons.tokens),)).fetchone()
+    assert row is not None  # noqa: S101 - aggregates are always one row
+    others = [
+        Remainder(each.name, each.policy.name, count)
+        for each, count in zip(personal, row[1:], strict=True)
+    ]
+    return row[0], tuple(each for each in others if each.rows)
+
+
+def _report(
+    outside: Outside,
+    persons: Persons,
+    destroyed: int,
+    rows: int,
+    *,
+    deleted: int | None,
+    others: tuple[Remainder, ...],
+) -> Erasure:
+    policy = persons.column.policy.name
+    sealed = _count_sealed(outside, persons.feed)
+    return Erasure(persons.column.name, policy, destroyed, rows, deleted, others, sealed)
+
+
+def _count_sealed(outside: Outside, feed: Feed) -> int | None:
+    """A custodian has no business with the quarantine; the pipeline's own log-in may count."""
+    statement = "SELECT count(*) FROM pipeline.quarantine WHERE feed = %s"
+    with connected(outside.postgres_url, feed=feed.name) as connection:
+        try:
+            row = connection.execute(statement, (feed.name,)).fetchone()
+        except psycopg.errors.InsufficientPrivilege:
+            return None
+    return None if row is None else int(row[0])
+
+
+def _request(persons: Persons, reason: str, stated_by: str) -> Request:
+    return Request(persons.feed.name, persons.column.path, persons.tokens, reason, stated_by)
+
+
+def _names(persons: Persons) -> tuple[sql.Identifier, sql.Identifier]:
+    return table_name(persons.feed), sql.Identifier(persons.column.name)
+
+
+def _parsed(text: str, column: Field) -> object:
+    """The text as JSON has it, where the type is not one of texts."""
+    if not isinstance(column.type, Integer | Number | Boolean):
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text  # which the type refuses
