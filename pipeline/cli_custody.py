@@ -105,7 +105,7 @@ def forget(
     given = columns.read_pseudonyms(pseudonym, field) if pseudonym else None
     value = None if given else _value()
     outside = Outside.of(os.environ)
-    keyring = load_keyring(outside, chosen)
+    keyring = load_keyring(outside, outside.custodian_url(), chosen)
     if given is None:
         persons = forgetting.by_value(chosen, field, value or "", keyring)
     else:

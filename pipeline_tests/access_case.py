@@ -24,13 +24,17 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
             "SELECT": f"{QUARANTINE} quarantined_at",
             "INSERT": f"{QUARANTINE} body_sealed",
         },
+        "custodian": {"SELECT": "feed"},
         "auditor": {"SELECT": f"{QUARANTINE} quarantined_at"},
     },
     "pipeline.account": {
         "loader": {"SELECT": "*", "INSERT": ACCOUNT},
         "auditor": {"SELECT": "*"},
     },
-    "pipeline.keyring": {"loader": {"SELECT": "fingerprint", "INSERT": "fingerprint"}},
+    "pipeline.keyring": {
+        "loader": {"SELECT": "fingerprint", "INSERT": "fingerprint"},
+        "custodian": {"SELECT": "fingerprint"},
+    },
     "pipeline.vault": {"loader": {"INSERT": "feed field token subject sealed"}},
     "pipeline.forgotten": {
         "loader": {"SELECT": "feed field subject"},

@@ -122,7 +122,7 @@ class TestForgetting:
     ) -> None:
         """As a rotation does, between reading the vault and writing to it."""
         with psycopg.connect(warehouse) as rotation, ThreadPoolExecutor(1) as pool:
-            rotation.execute("SELECT pg_advisory_xact_lock_shared(7235401889116203521)")
+            rotation.execute("LOCK TABLE pipeline.vault IN ROW EXCLUSIVE MODE")
             rows = rotation.execute(
                 "SELECT feed, field, 'v3.' || token, subject, sealed FROM pipeline.vault"
                 " WHERE token = 'v1.ann'"

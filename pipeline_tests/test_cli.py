@@ -15,7 +15,10 @@ from pipeline.local import services
 from pipeline_tests.world import World, sample_bodies
 
 PIPELINE: Final = Path(sys.executable).with_name("pipeline")
-COMMANDS: Final = ("demo", "seed", "ingest", "status", "url", "dev", "stop")
+COMMANDS: Final = (
+    *("demo", "seed", "ingest", "status", "url", "dev", "stop"),
+    *("unmask", "forget", "rotate", "migrate", "keys"),
+)
 ERROR: Final = re.compile(r"error (E_[A-Z_]+): .+\n")
 
 

@@ -113,7 +113,7 @@ def test_the_beginning_and_the_end_are_recorded(desk: Desk) -> None:
 
 def test_the_forgotten_stay_as_they_are_and_are_counted(desk: Desk) -> None:
     desk.load(ANN, ANN, BOB)
-    keyring = load_keyring(desk.outside, ORDERS)
+    keyring = load_keyring(desk.outside, desk.url, ORDERS)
     forget(desk.outside, by_value(ORDERS, COLUMNS["customer"], "ann@x.org", keyring), "x", "Eve")
     before = desk.column("customer")
     desk.keys.add_version()
@@ -131,7 +131,7 @@ def test_whoever_is_forgotten_after_a_rotation_is_gone_under_every_version(desk:
     desk.load(ANN)
     desk.keys.add_version()
     rotated(desk)
-    keyring = load_keyring(desk.outside, ORDERS)
+    keyring = load_keyring(desk.outside, desk.url, ORDERS)
     forget(desk.outside, by_value(ORDERS, COLUMNS["customer"], "ann@x.org", keyring), "x", "Eve")
     assert desk.vault() == set()
 

@@ -10,9 +10,6 @@ from pipeline.masking.policies import Vault
 from pipeline.masking.vault import VaultRow
 from pipeline.resources import postgres
 
-# `pipeline.forget` takes the same lock, for itself alone.
-_VAULT = 7_235_401_889_116_203_521
-
 _PART = """
 , {name} AS (
     INSERT INTO pipeline.vault (feed, field, token, subject, sealed)
@@ -31,13 +28,8 @@ _PART = """
 
 
 def stage(connection: psycopg.Connection, feed: Feed, rows: Sequence[VaultRow]) -> None:
-    """Copies the sealed values into a temporary table, for `additions` to take from.
-
-    Whoever is forgotten meanwhile waits for this batch, or this batch for them: a value that was
-    read before must not come into the vault after. Nobody waits where there is no vault.
-    """
+    """Copies the sealed values into a temporary table, for `additions` to take from."""
     if any(_fields(feed)):
-        connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", (_VAULT,))
         connection.execute(
             "CREATE TEMPORARY TABLE sealed (field text, token text, subject bytea, sealed bytea)"
             " ON COMMIT DROP"
@@ -50,7 +42,9 @@ def additions(feed: Feed) -> sql.Composed:
     """What the statement that moves a batch says in addition, to fill the vault.
 
     Only what stands in a row that is loaded now is kept: nothing of a message that the table
-    refused or the ledger knew, and nothing of somebody who was forgotten.
+    refused or the ledger knew, and nothing of somebody who was forgotten. Who is being forgotten
+    at this moment: `pipeline.forget` locks the vault, so one of the two waits for the other's
+    commit, and the statement looks only once it has its own lock.
     """
     return sql.Composed(
         [

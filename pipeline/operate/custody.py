@@ -27,10 +27,15 @@ def connected(url: str, *, feed: str | None = None) -> Iterator[psycopg.Connecti
         yield connection
 
 
-def load_keyring(outside: Outside, feed: Feed) -> Keyring:
+def load_keyring(outside: Outside, url: str, feed: Feed) -> Keyring:
     """The keyring that the warehouse was filled with.
 
     With another one every pseudonym would be another: nobody would be found, and nobody forgotten.
+
+    Args:
+        outside: Where the keys are.
+        url: The warehouse, for a log-in that may see whose keyring it is.
+        feed: The contract.
 
     Raises:
         KeyringError: It cannot be had, or is not the one.
@@ -38,7 +43,7 @@ def load_keyring(outside: Outside, feed: Feed) -> Keyring:
         WarehouseError: Postgres is down, or refuses.
     """
     keyring = outside.keyring.load()
-    with connected(outside.postgres_url, feed=feed.name) as connection:
+    with connected(url, feed=feed.name) as connection:
         if not are_made(connection, feed):
             raise TableMismatch(
                 "the table is not there", remedy="Nothing was ever loaded", feed=feed.name

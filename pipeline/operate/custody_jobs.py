@@ -115,7 +115,7 @@ def _forget_job(feed: Feed) -> dg.JobDefinition:
             column = find_column(feed, given["column"], PSEUDONYMS)
             tokens = read_pseudonyms(given["pseudonyms"], column)
             reached = outside.reach()
-            keyring = load_keyring(reached, feed)
+            keyring = load_keyring(reached, reached.custodian_url(), feed)
             persons = forgetting.by_pseudonyms(feed, column, tokens, keyring)
             act = forgetting.delete_rows if given["delete_rows"] else forgetting.forget
             erasure = act(reached, persons, given["reason"], given["stated_by"])

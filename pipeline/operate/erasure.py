@@ -38,8 +38,7 @@ class Erasure:
         rows: Rows of the table that carried a pseudonym of theirs.
         deleted: How many of these are gone; None where nobody asked for that.
         others: The other personal columns of these rows.
-        sealed: Sealed messages in the feed's quarantine, which nobody has searched; None where
-            this deployment's log-in may not count them.
+        sealed: Sealed messages in the feed's quarantine, which nobody has searched.
     """
 
     column: str
@@ -48,7 +47,7 @@ class Erasure:
     rows: int
     deleted: int | None
     others: tuple[Remainder, ...]
-    sealed: int | None
+    sealed: int
 
     @property
     def _is_refused(self) -> bool:
@@ -85,6 +84,5 @@ class Erasure:
                 yield f"not forgotten: {other.column} ({other.policy}) in {other.rows} rows: {told}"
             elif other.policy == Vault.name:
                 yield f"not forgotten: {other.column} of {other.rows} deleted rows: {told}"
-        count = "" if self.sealed is None else f" ({self.sealed})"
-        yield f"not searched: the sealed messages in the quarantine{count}"
+        yield f"not searched: {self.sealed} sealed messages in the quarantine"
         yield "not reached: backups and the write-ahead log, until they expire"

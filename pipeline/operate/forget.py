@@ -101,8 +101,7 @@ def forget(outside: Outside, persons: Persons, reason: str, stated_by: str) -> E
     """
     with connected(outside.custodian_url(), feed=persons.feed.name) as connection:
         found, destroyed = _forget_in_vault(connection, persons, reason, stated_by)
-        rows, others = _count(connection, found)
-    return _report(outside, found, destroyed, rows, deleted=None, others=others)
+        return _report(connection, found, destroyed, deleted=None)
 
 
 def delete_rows(outside: Outside, persons: Persons, reason: str, stated_by: str) -> Erasure:
@@ -118,12 +117,12 @@ def delete_rows(outside: Outside, persons: Persons, reason: str, stated_by: str)
         connection.transaction(),
     ):
         found, destroyed = _forget_in_vault(connection, persons, reason, stated_by)
-        rows, others = _count(connection, found)
+        report = _report(connection, found, destroyed, deleted=0)
         statement = sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(*_names(found))
         deleted = connection.execute(statement, (list(found.tokens),)).rowcount
         request = _request(found, reason, stated_by)
         audit.record(connection, "delete", request, detail=f"{deleted} rows")
-    return _report(outside, found, destroyed, rows, deleted=deleted, others=others)
+    return replace(report, deleted=deleted)
 
 
 def _forget_in_vault(
@@ -158,28 +157,13 @@ def _count(connection: psycopg.Connection, persons: Persons) -> tuple[int, tuple
 
 
 def _report(
-    outside: Outside,
-    persons: Persons,
-    destroyed: int,
-    rows: int,
-    *,
-    deleted: int | None,
-    others: tuple[Remainder, ...],
+    connection: psycopg.Connection, persons: Persons, destroyed: int, *, deleted: int | None
 ) -> Erasure:
     policy = persons.column.policy.name
-    sealed = _count_sealed(outside, persons.feed)
-    return Erasure(persons.column.name, policy, destroyed, rows, deleted, others, sealed)
-
-
-def _count_sealed(outside: Outside, feed: Feed) -> int | None:
-    """A custodian has no business with the quarantine; the pipeline's own log-in may count."""
+    rows, others = _count(connection, persons)
     statement = "SELECT count(*) FROM pipeline.quarantine WHERE feed = %s"
-    with connected(outside.postgres_url, feed=feed.name) as connection:
-        try:
-            row = connection.execute(statement, (feed.name,)).fetchone()
-        except psycopg.errors.InsufficientPrivilege:
-            return None
-    return None if row is None else int(row[0])
+    (sealed,) = connection.execute(statement, (persons.feed.name,)).fetchone() or (0,)
+    return Erasure(persons.column.name, policy, destroyed, rows, deleted, others, sealed)
 
 
 def _request(persons: Persons, reason: str, stated_by: str) -> Request:

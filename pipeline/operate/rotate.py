@@ -123,7 +123,7 @@ def rotate(outside: Outside, order: Order, tell: Callable[[str], None]) -> Rotat
         AuditRefused: The reason is missing, or the log-in is not the owner's.
     """
     feed = order.feed
-    keyring = load_keyring(outside, feed)
+    keyring = load_keyring(outside, outside.owner_url(), feed)
     done = Rotation(feed, keyring.current)
     columns = columns_of(feed, RENEWABLE)
     with connected(outside.owner_url(), feed=feed.name) as connection:

@@ -120,8 +120,9 @@ def connect(url: str) -> psycopg.Connection:
         given = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.ProgrammingError:  # its text repeats the URL, and so the password
         raise SettingsError(
-            "PIPELINE_POSTGRES_URL is not a Postgres URL",
-            remedy="Write it as postgresql://user:password@host:5432/database",
+            "a setting is not a Postgres URL",
+            remedy="Write PIPELINE_POSTGRES_URL, and those of custodian and owner where they are"
+            " set, as postgresql://user:password@host:5432/database",
         ) from None
     options = f"{_OPTIONS} {given.pop('options', '')}"
     with translated():

@@ -39,6 +39,9 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "EXECUTE ON FUNCTION pipeline.request_unmask, pipeline.open_request",
         "EXECUTE ON FUNCTION pipeline.ask_unmask, pipeline.read_request",
         "EXECUTE ON FUNCTION pipeline.forget, pipeline.record",
+        # Whether it is the right keyring, and how many messages lie sealed.
+        "SELECT (fingerprint) ON pipeline.keyring",
+        "SELECT (feed) ON pipeline.quarantine",
     ),
     "auditor": (
         "USAGE ON SCHEMA pipeline",

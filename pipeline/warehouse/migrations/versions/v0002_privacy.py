@@ -139,10 +139,12 @@ BEGIN
         SELECT asked.feed, asked.field, asked.token, asked.reason, asked.stated_by
         FROM pipeline.audit AS asked
         WHERE asked.request = read_request.request AND asked.action = 'unmask asked'
+          AND asked.at > clock_timestamp() - make_interval(days => 1)
         ORDER BY asked.id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'PP003', MESSAGE = 'nobody has made such a request',
-            HINT = 'Take the number from the run that prepared it';
+        RAISE EXCEPTION USING ERRCODE = 'PP003',
+            MESSAGE = 'nobody has made such a request within a day',
+            HINT = 'Take the number from the run that prepared it, or prepare another';
     END IF;
 END $$;
 
@@ -191,9 +193,7 @@ DECLARE
     others text[];
 BEGIN
     -- Waits for the loads that have looked whom to leave out and the rotations that have read what
-    -- they will put back, and holds up those to come. The number is theirs, taken in shared mode;
-    -- the lock on the table is for whoever does not take it.
-    PERFORM pg_advisory_xact_lock(7235401889116203521);
+    -- they will put back, and holds up those to come.
     LOCK TABLE pipeline.vault IN SHARE ROW EXCLUSIVE MODE;
     SELECT array_agg(subject) INTO persons FROM (
         SELECT unnest(subjects) AS subject
