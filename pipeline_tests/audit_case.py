@@ -62,8 +62,8 @@ def audited(url: str) -> list[tuple[str, str | None, str | None]]:
     ]
 
 
-def by_hand(url: str, user: str, *, age: int) -> UUID:
+def by_hand(url: str, user: str, *, age: int, action: str = "unmask") -> UUID:
     """A request of a user, made so many seconds ago."""
     number = uuid4()
-    ask(url, BY_HAND, number, age, user)
+    ask(url, BY_HAND, number, age, user, action)
     return number

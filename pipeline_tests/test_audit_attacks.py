@@ -12,7 +12,7 @@ from pipeline.errors import AuditRefused, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
 from pipeline.local.postgres import EmbeddedPostgres
 from pipeline.resources import postgres
-from pipeline.warehouse.audit import open_request, request_unmask
+from pipeline.warehouse.audit import open_request, read_request, request_unmask
 from pipeline.warehouse.migrate import migrate
 from pipeline_tests.access_case import member_of
 from pipeline_tests.audit_case import (
@@ -183,6 +183,16 @@ class TestSomebodyElses:
         assert open_request(eve, recent) == [("v1.ann", b"v1.ann")]
         with pytest.raises(AuditRefused, match="older than 15 minutes"):
             open_request(eve, old)
+
+    def test_what_a_job_has_asked_for_is_open_for_a_day(
+        self, warehouse: str, eve: psycopg.Connection
+    ) -> None:
+        recent = by_hand(warehouse, "a job", age=23 * 3_600, action="unmask asked")
+        old = by_hand(warehouse, "a job", age=24 * 3_600 + 1, action="unmask asked")
+
+        assert read_request(eve, recent).tokens == ("v1.ann",)
+        with pytest.raises(AuditRefused, match="within a day"):
+            read_request(eve, old)
 
     def test_the_age_is_not_that_of_the_transaction(
         self, warehouse: str, eve: psycopg.Connection
