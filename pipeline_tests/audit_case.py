@@ -23,7 +23,7 @@ NOT_YOURS: Final = "made no such request"
 
 BY_HAND: Final = """
 INSERT INTO pipeline.audit (request, at, db_user, stated_by, action, feed, field, token, reason)
-VALUES (%s, clock_timestamp() - make_interval(secs => %s), %s, '', 'unmask', 'orders', 'email',
+VALUES (%s, clock_timestamp() - make_interval(secs => %s), %s, '', %s, 'orders', 'email',
         'v1.ann', '')
 """
 """A request with a number, of an age in seconds, by a user: as no custodian can write one."""

@@ -106,7 +106,7 @@ class TestUndoing:
         user = eve.info.user
         with psycopg.connect(warehouse) as first:
             number = uuid4()
-            first.execute(BY_HAND, (number, 0, user))
+            first.execute(BY_HAND, (number, 0, user, "unmask"))
             with pytest.raises(AuditRefused, match=NOT_YOURS):
                 open_request(eve, number)
             first.commit()
