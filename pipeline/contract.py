@@ -190,6 +190,12 @@ class Feed:
             self._refuse(problem, field=each.name)
 
     def _check_paths(self) -> None:
+        by_path: dict[str, Field] = {}
+        for each in self.fields:
+            first = by_path.setdefault(each.path, each)
+            if each.path != SENT_AT and _promise(first) != _promise(each):
+                rule = "path: fields of one path agree on type, personal and nullable"
+                self._refuse(rule, field=each.name)
         paths = {each.path for each in self.fields}
         for each in self.fields:
             parents = itertools.accumulate(each.path.split(".")[:-1], "{}.{}".format)
@@ -217,3 +223,8 @@ class Feed:
             field=field,
             rule=rule,
         )
+
+
+def _promise(each: Field) -> tuple[FieldType, bool, bool]:
+    """What a contract says of a value, whatever becomes of it."""
+    return each.type, each.personal, each.nullable

@@ -35,6 +35,10 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
         "loader": {"SELECT": "fingerprint", "INSERT": "fingerprint"},
         "custodian": {"SELECT": "fingerprint"},
     },
+    "pipeline.keyring_version": {
+        "loader": {"SELECT": "*", "INSERT": "*"},
+        "custodian": {"SELECT": "*"},
+    },
     "pipeline.vault": {"loader": {"INSERT": "feed field token subject sealed"}},
     "pipeline.forgotten": {
         "loader": {"SELECT": "feed field subject"},

@@ -4,6 +4,7 @@ import os
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pipeline.feeds.user_logins import FEED
 from pipeline.local.postgres import EmbeddedPostgres
 from pipeline.masking.policies import Vault
 from pipeline.operate.status import read_status
+from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
 from pipeline.warehouse.audit import forget, open_request, request_unmask
 from pipeline.warehouse.migrate import migrate
@@ -23,6 +25,7 @@ from pipeline.warehouse.tables import prepare
 from pipeline_tests.access_case import EVERYBODY, assert_matrix, by_catalog, member_of
 from pipeline_tests.audit_case import custodian, fill, request
 from pipeline_tests.load_case import batch, logins
+from pipeline_tests.migration_case import make_at
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE, login, message, reading
 from pipeline_tests.world import World, sample_bodies
@@ -69,6 +72,35 @@ class TestGranting:
             prepare(connection, FEED)
 
         assert_matrix(warehouse_url)
+
+    def test_rights_by_default_of_others_end_at_what_is_guarded(self, warehouse_url: str) -> None:
+        """As somebody has set for a dashboard, before there was a vault."""
+        make_at(warehouse_url, "0001")
+        with member_of(warehouse_url) as url, closing(postgres.connect(url)) as stranger:
+            name = stranger.info.user
+            for kind in ("TABLES", "SEQUENCES", "FUNCTIONS"):
+                ask(
+                    warehouse_url,
+                    f"ALTER DEFAULT PRIVILEGES IN SCHEMA pipeline GRANT ALL ON {kind} TO {name};"
+                    f"GRANT USAGE ON SCHEMA pipeline TO {name};"
+                    f"GRANT SELECT ON pipeline.account TO {name}",
+                )
+            migrate(warehouse_url, [FEED])
+
+            assert stranger.execute("SELECT count(*) FROM pipeline.account").fetchone() == (0,)
+            for denied in (
+                "SELECT * FROM pipeline.vault",
+                "SELECT * FROM pipeline.audit",
+                "SELECT * FROM pipeline.forgotten",
+                "SELECT nextval('pipeline.audit_id_seq')",
+                "SELECT pipeline.forget('', '', '{}', '{}', 'x', 'x')",
+                "SELECT pipeline.write_audit(gen_random_uuid(), '', '', '', '{}', 'x', 'x', '')",
+            ):
+                with (
+                    pytest.raises(psycopg.errors.InsufficientPrivilege),
+                    stranger.transaction(),
+                ):
+                    stranger.execute(denied)
 
     def test_a_table_that_is_made_later_is_nobodys(self, warehouse: str) -> None:
         ask(warehouse, "CREATE TABLE pipeline.later (a text); CREATE TABLE lab.later (a text)")

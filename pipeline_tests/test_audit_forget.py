@@ -102,6 +102,16 @@ class TestForgetting:
         assert ask(warehouse, "SELECT count(*) FROM pipeline.vault") == [(3,)]
         assert ask(warehouse, "SELECT count(*) FROM pipeline.forgotten") == [(0,)]
 
+    @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+    def test_it_is_refused_where_it_would_not_see_what_is_put_in_meanwhile(
+        self, warehouse: str, eve: psycopg.Connection, level: str
+    ) -> None:
+        with pytest.raises(AuditRefused, match="READ COMMITTED"), eve.transaction():
+            eve.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+            forget(eve, request("v1.ann"), [])
+
+        assert ask(warehouse, "SELECT count(*) FROM pipeline.vault") == [(3,)]
+
     def test_it_waits_for_a_load_that_is_under_way(
         self, warehouse: str, eve: psycopg.Connection
     ) -> None:

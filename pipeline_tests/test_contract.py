@@ -42,6 +42,12 @@ def feed(*fields: Field, **changes: object) -> Feed:
     return replace(sound, fields=fields or (ID,), **changes)  # type: ignore[arg-type]
 
 
+def twice(kind: FieldType, second: dict[str, bool]) -> Feed:
+    """An address that feeds two columns, and the second field says something else of it."""
+    one = Field("ip", IpAddress(), Encrypt())
+    return feed(one, Field("ip", kind, Keep("a test"), column="again", **second))  # type: ignore[arg-type]
+
+
 def nested(*paths: str) -> Feed:
     """A feed of fields at these paths, each with a column of its own."""
     return feed(*(Field(path, Boolean(), Keep(), column=f"c{i}") for i, path in enumerate(paths)))
@@ -123,6 +129,17 @@ FIELD_RULES: dict[str, tuple[Callable[[], Feed], str, str]] = {
         lambda: nested("a.b.c.d", "a.b"),
         "c0",
         "path: does not lead through another field",
+    ),
+    "one path of two types": (lambda: twice(Text(45), {}), "again", "fields of one path agree"),
+    "one path, personal once": (
+        lambda: twice(IpAddress(), {"personal": True}),
+        "again",
+        "fields of one path agree",
+    ),
+    "one path, null once": (
+        lambda: twice(IpAddress(), {"nullable": True}),
+        "again",
+        "fields of one path agree",
     ),
     "time of sending as a text": (
         lambda: feed(Field(SENT_AT, Text(9), Keep())),

@@ -30,6 +30,25 @@ class TestConnecting:
         assert parameters["connect_timeout"] == "5"
         assert parameters["keepalives_idle"] == "5"
 
+    def test_the_servers_own_defaults_weaken_nothing(self, warehouse_url: str) -> None:
+        """What is promised of locks, commits and checks rests on these."""
+        safe = {
+            "transaction_isolation": "read committed",
+            "synchronous_commit": "on",
+            "datestyle": "ISO, MDY",
+        }
+        database = warehouse_url.rpartition("/")[2]
+        for setting, value in (
+            ("default_transaction_isolation", "repeatable read"),
+            ("synchronous_commit", "off"),
+            ("datestyle", "SQL, MDY"),
+        ):
+            ask(warehouse_url, f"ALTER DATABASE {database} SET {setting} = '{value}'")
+        with closing(connect(warehouse_url)) as connection:
+            for setting, value in safe.items():
+                found = connection.execute("SELECT current_setting(%s)", (setting,)).fetchone()
+                assert found == (value,)
+
     def test_what_the_url_says_for_itself_wins(self, warehouse_url: str) -> None:
         url = f"{warehouse_url}?application_name=mine&options=-c%20lock_timeout%3D3s"
         with closing(connect(url)) as connection:

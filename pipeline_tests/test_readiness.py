@@ -61,6 +61,7 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
         ("pipeline", "audit"),
         ("pipeline", "forgotten"),
         ("pipeline", "keyring"),
+        ("pipeline", "keyring_version"),
         ("pipeline", "ledger"),
         ("pipeline", "quarantine"),
         ("pipeline", "schema_version"),

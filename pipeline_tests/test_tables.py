@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 import psycopg
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from pipeline.contract import Feed
 from pipeline.errors import KeyringError, TableMismatch
 from pipeline.feeds.user_logins import FEED
-from pipeline.warehouse.tables import check_fingerprint, prepare, recall_fingerprint
+from pipeline.masking.keyring import Keyring
+from pipeline.warehouse.tables import prepare, recall_fingerprint, tie_keyring
 from pipeline_tests.outside_world import ask
-from pipeline_tests.samples import EVERY_TYPE
+from pipeline_tests.samples import EVERY_TYPE, KEYRING
 
+ROOT: Final = bytes(range(64))
 GIVEN = """
     CREATE TABLE IF NOT EXISTS user_logins(
         user_id varchar(128), device_type varchar(32), masked_ip varchar(256),
@@ -255,16 +258,32 @@ class TestFingerprint:
 
     def test_the_first_one_is_kept(self, warehouse_url: str) -> None:
         with psycopg.connect(warehouse_url) as connection:
-            check_fingerprint(connection, b"one")
-            check_fingerprint(connection, b"one")
-            assert recall_fingerprint(connection) == b"one"
+            tie_keyring(connection, KEYRING)
+            tie_keyring(connection, KEYRING)
+            assert recall_fingerprint(connection) == KEYRING.fingerprint
 
-        assert ask(warehouse_url, "SELECT fingerprint FROM pipeline.keyring") == [(b"one",)]
+        assert ask(warehouse_url, "SELECT count(*) FROM pipeline.keyring_version") == [(1,)]
 
     def test_another_one_is_refused(self, warehouse_url: str) -> None:
-        """Fault 70."""
+        """Fault 70; and it leaves no trace, whatever versions it has."""
+        other = Keyring({1: bytes(64), 2: ROOT}, current=2)
         with psycopg.connect(warehouse_url) as connection:
-            check_fingerprint(connection, b"one")
+            tie_keyring(connection, KEYRING)
             with pytest.raises(KeyringError, match="not the keyring that the warehouse"):
-                check_fingerprint(connection, b"two")
-            assert recall_fingerprint(connection) == b"one"
+                tie_keyring(connection, other)
+            assert recall_fingerprint(connection) == KEYRING.fingerprint
+
+        versions = ask(warehouse_url, "SELECT version, fingerprint FROM pipeline.keyring_version")
+        assert versions == [(1, KEYRING.fingerprint)]
+
+    @pytest.mark.parametrize("roots", [{1: ROOT}, {1: ROOT, 2: ROOT[::-1]}, {1: ROOT, 3: ROOT}])
+    def test_one_that_has_lost_a_version_is_refused(
+        self, warehouse_url: str, roots: dict[int, bytes]
+    ) -> None:
+        """Restored from an old backup, it would soon have another root for the same version."""
+        newest = Keyring({1: ROOT, 2: bytes(64)}, current=2)
+        with psycopg.connect(warehouse_url) as connection:
+            tie_keyring(connection, newest)
+            with pytest.raises(KeyringError, match=r"lacks version 2.* newest backup"):
+                tie_keyring(connection, Keyring(roots, current=max(roots)))
+            tie_keyring(connection, Keyring({1: ROOT, 2: bytes(64), 3: ROOT}, current=1))

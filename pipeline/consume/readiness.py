@@ -12,11 +12,11 @@ from pipeline.masking.mask import mask
 from pipeline.masking.policies import Vault
 from pipeline.resources import postgres
 from pipeline.warehouse.tables import (
-    check_fingerprint,
     column_types,
     prepare,
     recall_fingerprint,
     table_name,
+    tie_keyring,
 )
 
 _REHEARSAL = """
@@ -56,7 +56,7 @@ def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
         prepare(connection, feed)
         new = recall_fingerprint(connection) is None
         keys = keyring.load_or_make() if new else keyring.load()
-        check_fingerprint(connection, keys.fingerprint)
+        tie_keyring(connection, keys)
         _rehearse(connection, feed)
     _rehearse_masking(feed, keys)
     return keys

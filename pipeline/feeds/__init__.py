@@ -42,10 +42,9 @@ def find(name: str) -> Feed:
     """
     feeds = {feed.name: feed for feed in discover()}
     if name not in feeds:
+        # The name is not repeated: it may be a value in the wrong place of a command line.
         raise ContractError(
-            "there is no feed of that name",
-            remedy=f"Choose one of: {', '.join(feeds)}",
-            feed=name,
+            "there is no feed of that name", remedy=f"Choose one of: {', '.join(feeds)}"
         )
     return feeds[name]
 

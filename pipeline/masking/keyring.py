@@ -49,7 +49,12 @@ class Keyring:
 
         Derived from the oldest root, so that a new version does not change it.
         """
-        return self.derive(self.oldest, 32, "fingerprint")
+        return self.fingerprints[self.oldest]
+
+    @property
+    def fingerprints(self) -> dict[int, bytes]:
+        """The same of each version's root: 32 bytes that tell it from another."""
+        return {version: self.derive(version, 32, "fingerprint") for version in self.versions}
 
     def field_keys(self, feed: str, field: str) -> "FieldKeys":
         """The keys of a field of a feed, `field` being its path in the message."""

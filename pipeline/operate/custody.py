@@ -6,11 +6,11 @@ from contextlib import closing, contextmanager
 import psycopg
 
 from pipeline.contract import Feed
-from pipeline.errors import KeyringError, TableMismatch
+from pipeline.errors import TableMismatch
 from pipeline.masking.keyring import Keyring
 from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
-from pipeline.warehouse.tables import are_made, recall_fingerprint
+from pipeline.warehouse.tables import are_made, compare_keyring
 
 
 @contextmanager
@@ -48,11 +48,5 @@ def load_keyring(outside: Outside, url: str, feed: Feed) -> Keyring:
             raise TableMismatch(
                 "the table is not there", remedy="Nothing was ever loaded", feed=feed.name
             )
-        fingerprint = recall_fingerprint(connection)
-    if fingerprint not in {None, keyring.fingerprint}:
-        raise KeyringError(
-            "this is not the keyring that the warehouse was filled with",
-            remedy="Point PIPELINE_KEYRING at the right one; nothing was done",
-            feed=feed.name,
-        )
+        compare_keyring(connection, keyring)
     return keyring

@@ -26,6 +26,9 @@ _PATIENCE = {
 _OPTIONS = (
     "-c statement_timeout=120s -c lock_timeout=10s"
     " -c idle_in_transaction_session_timeout=120s -c timezone=UTC -c client_encoding=UTF8"
+    " -c datestyle=ISO"
+    # What is said here of locks and of commits holds whatever the server's own defaults are.
+    r" -c default_transaction_isolation=read\ committed -c synchronous_commit=on"
 )
 
 # SQLSTATEs, as listed in appendix A of the Postgres manual.

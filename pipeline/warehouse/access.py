@@ -30,6 +30,7 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         f"SELECT ({_IN_QUARANTINE}, quarantined_at) ON pipeline.quarantine",
         f"INSERT ({_IN_ACCOUNT}), SELECT ON pipeline.account",
         "INSERT (fingerprint), SELECT (fingerprint) ON pipeline.keyring",
+        "INSERT, SELECT ON pipeline.keyring_version",
         "INSERT (feed, field, token, subject, sealed) ON pipeline.vault",
         "SELECT (feed, field, subject) ON pipeline.forgotten",
         "SELECT ON pipeline.schema_version",
@@ -41,6 +42,7 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "EXECUTE ON FUNCTION pipeline.forget, pipeline.record",
         # Whether it is the right keyring, and how many messages lie sealed.
         "SELECT (fingerprint) ON pipeline.keyring",
+        "SELECT ON pipeline.keyring_version",
         "SELECT (feed) ON pipeline.quarantine",
     ),
     "auditor": (

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from pipeline.contract import Feed
 from pipeline.errors import KeyringError, TableMismatch
+from pipeline.masking.keyring import Keyring
 from pipeline.warehouse import access, schema
 
 _COLUMNS = """
@@ -79,22 +80,49 @@ def recall_fingerprint(connection: psycopg.Connection) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def check_fingerprint(connection: psycopg.Connection, fingerprint: bytes) -> None:
-    """Ties the warehouse to its keyring: another key would give a person a second pseudonym.
+def tie_keyring(connection: psycopg.Connection, keyring: Keyring) -> None:
+    """Ties the warehouse to its keyring, and to each version of it that is used.
 
     Raises:
-        KeyringError: The warehouse was filled with another keyring.
+        KeyringError: As `compare_keyring`.
     """
+    compare_keyring(connection, keyring)
     with connection.transaction():
         connection.execute(
             "INSERT INTO pipeline.keyring (fingerprint) VALUES (%s) ON CONFLICT DO NOTHING",
-            (fingerprint,),
+            (keyring.fingerprint,),
         )
-    if recall_fingerprint(connection) != fingerprint:
+        for version in keyring.fingerprints.items():
+            connection.execute(
+                "INSERT INTO pipeline.keyring_version (version, fingerprint) VALUES (%s, %s)"
+                " ON CONFLICT DO NOTHING",
+                version,
+            )
+    compare_keyring(connection, keyring)  # another one may have been quicker
+
+
+def compare_keyring(connection: psycopg.Connection, keyring: Keyring) -> None:
+    """Makes sure that it is the warehouse's keyring, and that it has not lost a version.
+
+    With another one, a person would get a second pseudonym, and nobody would find the first.
+
+    Raises:
+        KeyringError: The warehouse was filled with another keyring, or with a version that this
+            one lacks or has another root for.
+    """
+    if recall_fingerprint(connection) not in {None, keyring.fingerprint}:
         raise KeyringError(
             "this is not the keyring that the warehouse was filled with",
-            remedy="Point PIPELINE_KEYRING at the right file; nothing was received",
+            remedy="Point PIPELINE_KEYRING at the right one; nothing was done",
         )
+    known = connection.execute("SELECT version, fingerprint FROM pipeline.keyring_version")
+    for version, fingerprint in known.fetchall():
+        if keyring.fingerprints.get(version) != bytes(fingerprint):
+            raise KeyringError(
+                f"the keyring lacks version {version}, or has another root in its place than the"
+                " warehouse was filled with",
+                remedy="Restore the newest backup of the keyring; nothing was done",
+            )
 
 
 def _make(connection: psycopg.Connection, feed: Feed) -> None:

@@ -29,6 +29,10 @@ CREATE TABLE pipeline.forgotten (
     forgotten_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (feed, field, subject)
 );
+CREATE TABLE pipeline.keyring_version (
+    version integer PRIMARY KEY,
+    fingerprint bytea NOT NULL
+);
 CREATE TABLE pipeline.audit (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     request uuid NOT NULL,
@@ -70,7 +74,8 @@ CREATE FUNCTION pipeline.write_audit(
 ) RETURNS uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF (reason ~ '[[:alnum:]]') IS NOT TRUE OR (stated_by ~ '[[:alnum:]]') IS NOT TRUE THEN
+    IF (reason ~ '[^[:space:][:punct:]]') IS NOT TRUE
+       OR (stated_by ~ '[^[:space:][:punct:]]') IS NOT TRUE THEN
         RAISE EXCEPTION USING ERRCODE = 'PP002',
             MESSAGE = 'a request states its reason, and who asks',
             HINT = 'Say why, in words that an auditor will understand';
@@ -192,6 +197,11 @@ DECLARE
     destroyed text[];
     others text[];
 BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION USING ERRCODE = 'PP007',
+            MESSAGE = 'this transaction would not see what others commit meanwhile',
+            HINT = 'Begin one of the isolation level READ COMMITTED';
+    END IF;
     -- Waits for the loads that have looked whom to leave out and the rotations that have read what
     -- they will put back, and holds up those to come.
     LOCK TABLE pipeline.vault IN SHARE ROW EXCLUSIVE MODE;
@@ -223,10 +233,30 @@ BEGIN
 END $$;
 """
 
-# Postgres lets everybody execute a new function.
+# Postgres lets everybody execute a new function, and default privileges may let others do more.
 _NOBODYS = """
 REVOKE ALL ON SCHEMA pipeline FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pipeline FROM PUBLIC;
+DO $$
+DECLARE
+    given record;
+BEGIN
+    FOR given IN
+        SELECT CASE relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind,
+               c.oid::regclass::text AS name, held.grantee::regrole AS role
+        FROM pg_class AS c, aclexplode(c.relacl) AS held
+        WHERE c.oid IN ('pipeline.vault'::regclass, 'pipeline.forgotten'::regclass,
+                        'pipeline.keyring_version'::regclass, 'pipeline.audit'::regclass,
+                        'pipeline.audit_id_seq'::regclass)
+          AND held.grantee NOT IN (0, c.relowner)
+        UNION
+        SELECT 'FUNCTION', p.oid::regprocedure::text, held.grantee::regrole
+        FROM pg_proc AS p, aclexplode(p.proacl) AS held
+        WHERE p.pronamespace = 'pipeline'::regnamespace AND held.grantee NOT IN (0, p.proowner)
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s %s FROM %s', given.kind, given.name, given.role);
+    END LOOP;
+END $$;
 """
 
 
