@@ -132,5 +132,5 @@ def test_a_wrong_feed_stops_the_definitions_with_feed_field_and_rule(add_feed: A
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ContractError, match=r"'logins'.*Choose one of: user_logins"):
+    with pytest.raises(ContractError, match=r"no feed of that name\. Choose one of: user_logins"):
         feeds.find("logins")
