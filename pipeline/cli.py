@@ -133,7 +133,8 @@ def seed(  # noqa: PLR0917 - typer names them all
 def ingest(feed: FeedName) -> None:
     """Drain a feed's queue in this process, through the same job that the sensor launches.
 
-    With DAGSTER_HOME set, its runs show in the web UI.
+    With DAGSTER_HOME set, its runs show in the web UI. A check that fails is named on standard
+    error; the batch is committed all the same.
     """
     import dagster as dg  # noqa: PLC0415 - late, as above
 
@@ -148,12 +149,18 @@ def ingest(feed: FeedName) -> None:
         dg.DagsterInstance.get() if stored else dg.DagsterInstance.ephemeral() as instance,
         _out.status("ingesting"),
     ):
-        for numbers in drain(defs(), chosen, outside, instance):
+        for run in drain(defs(), chosen, outside, instance):
             _out.print(
                 "received {received}: loaded {rows}, duplicate {duplicate},"
-                " quarantined {quarantined}, released {released}".format(**numbers),
+                " quarantined {quarantined}, released {released}".format(**run.numbers),
                 highlight=False,
             )
+            for check in run.checks:
+                if not check.passed:
+                    verdict = "failed" if check.severity is dg.AssetCheckSeverity.ERROR else "warns"
+                    _err.print(
+                        f"check {check.check_name} {verdict}: {check.description}", markup=False
+                    )
     if held := outside.depth(chosen).in_flight:
         _out.print(
             f"{held} messages are held by another run; those of a run that was killed come back"

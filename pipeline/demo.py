@@ -118,7 +118,7 @@ def _work_off(
             tell(f"sensor: {says}")
             said = says
         for _ in requests:
-            numbers = ingest_once(definitions, feed, instance)
+            numbers = ingest_once(definitions, feed, instance).numbers
             tell(f"run: received {numbers['received']}, loaded {numbers['rows']}")
         if not requests:
             if time.monotonic() > deadline:

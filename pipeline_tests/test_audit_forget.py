@@ -102,11 +102,13 @@ class TestForgetting:
         assert ask(warehouse, "SELECT count(*) FROM pipeline.vault") == [(3,)]
         assert ask(warehouse, "SELECT count(*) FROM pipeline.forgotten") == [(0,)]
 
-    @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+    @pytest.mark.parametrize(
+        "level", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE]
+    )
     def test_it_is_refused_where_it_would_not_see_what_is_put_in_meanwhile(
-        self, warehouse: str, eve: psycopg.Connection, level: str
+        self, warehouse: str, eve: psycopg.Connection, level: psycopg.IsolationLevel
     ) -> None:
-        eve.execute(f"SET default_transaction_isolation = '{level}'".encode())
+        eve.isolation_level = level
         with pytest.raises(AuditRefused, match="READ COMMITTED"):
             forget(eve, request("v1.ann"), [])
 

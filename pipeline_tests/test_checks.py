@@ -1,31 +1,34 @@
 """What the checks find; and one that cannot look says so, and fails no run that is committed."""
 
 import json
-from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 import dagster as dg
 import pytest
 
-from pipeline.consume.asset import ingest
 from pipeline.consume.readiness import check_sink
-from pipeline.contract import Feed
+from pipeline.contract import SENT_AT, Feed, Field
 from pipeline.feeds import find
 from pipeline.masking.key_file import KeyFile
 from pipeline.masking.leaks import Kind
-from pipeline.masking.policies import Generalize, Keep
-from pipeline.resources.outside_resource import OutsideResource
-from pipeline.types import Integer
-from pipeline_tests.samples import login
-from pipeline_tests.world import JOB, World, admit, sample_bodies
-
-ACCOUNT, MASKED, KEPT = (
-    "account_adds_up",
-    "personal_fields_look_masked",
-    "kept_columns_hold_no_personal_values",
+from pipeline.masking.policies import Encrypt, Generalize, IpPrefix, Keep, Vault
+from pipeline.produce.generate import Recipe, generate
+from pipeline.types import Date, Integer, IpAddress, Number, Text, Timestamp
+from pipeline_tests.checks_case import (
+    CHECKS,
+    KEPT,
+    MASKED,
+    changed,
+    counts,
+    evaluations,
+    job,
+    number,
+    run,
+    worked_off,
 )
-CHECKS = {ACCOUNT, MASKED, KEPT}
+from pipeline_tests.samples import login
+from pipeline_tests.world import World, admit, sample_bodies
+
 PLANTED = (
     {"user_id": "ask ann@example.org", "locale": "203.0.113.77"},
     {"user_id": "ask ann@example.org", "locale": "593-47-5928"},
@@ -87,6 +90,40 @@ def test_a_masked_column_that_is_no_text_is_checked_as_well(world: World) -> Non
     assert check.metadata["unmasked/create_date"].value == 1
 
 
+def test_numbers_drawn_by_lot_are_not_taken_for_cards(world: World) -> None:
+    orders = Feed(
+        name="orders",
+        description="One row for each order.",
+        queue="login-queue",
+        table="shop.orders",
+        key=("order.id",),
+        fields=(
+            Field("order.id", Integer(), Keep(), column="order_id"),
+            Field("customer.email", Text(320), Vault(), personal=True),
+            Field("customer.ip", IpAddress(), Encrypt(), personal=True),
+            Field("customer.ip", IpAddress(), IpPrefix(), column="network", personal=True),
+            Field("customer.born", Date(), Generalize("year"), personal=True, nullable=True),
+            Field("total", Number(minimum=0), Keep(), nullable=True),
+            Field(SENT_AT, Timestamp(), Keep()),
+        ),
+    )
+    world.send([event.body for event in generate(orders, Recipe(count=1_000, random_seed=3))])
+    checks = worked_off(orders)
+    assert {name for name, check in checks.items() if check.passed} == CHECKS
+    assert number(checks[KEPT], "distinct values") > 1_500
+
+
+def test_a_preview_shows_nothing_personal_of_a_kept_column(world: World) -> None:
+    world.send([json.dumps(login() | each) for each in PLANTED])
+    feed = changed("user_id", personal=False)
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = job(feed).execute_in_process(instance=instance)
+        told = "\n".join(map(repr, instance.all_logs(result.run_id)))
+    assert "ask [email]" in told
+    assert "card [card]" in told
+    assert not any(part in told for part in ("ann@", "203.0", "4111", "415 555"))
+
+
 def test_unmasked_values_are_counted(world: World) -> None:
     world.send(sample_bodies())
     assert world.run().success
@@ -127,44 +164,6 @@ def test_a_role_that_may_not_read_fails_no_run(
     finally:
         world.query("DROP OWNED BY writer; DROP ROLE writer")
     assert_not_checked(world, result, "E_TABLE_MISMATCH")
-
-
-def changed(column: str, **changes: Any) -> Feed:  # noqa: ANN401 - whatever a field may have
-    """The logins, with another declaration of one column."""
-    feed = find("user_logins")
-    return replace(
-        feed,
-        fields=tuple(
-            replace(each, **changes) if each.name == column else each for each in feed.fields
-        ),
-    )
-
-
-def run(
-    world: World, feed: Feed, changes: Iterable[Mapping[str, object]]
-) -> dict[str, dg.AssetCheckEvaluation]:
-    """The checks of a run over logins, of a feed that is not the deployed one."""
-    world.send([json.dumps(login() | dict(each)) for each in changes])
-    definitions = dg.Definitions.merge(
-        ingest(feed),
-        dg.Definitions(
-            resources={"outside": OutsideResource(), "io_manager": dg.mem_io_manager},
-            executor=dg.in_process_executor,
-        ),
-    )
-    with dg.DagsterInstance.ephemeral() as instance:
-        job = definitions.resolve_job_def(JOB)
-        return evaluations(job.execute_in_process(instance=instance))
-
-
-def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    """The checks of a run, by name."""
-    return {check.check_name: check for check in result.get_asset_check_evaluations()}
-
-
-def counts(check: dg.AssetCheckEvaluation) -> dict[str, object]:
-    """What a check has found, by column and kind."""
-    return {name: each.value for name, each in check.metadata.items() if "/" in name}
 
 
 def assert_not_checked(world: World, result: dg.ExecuteInProcessResult, code: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from pipeline.local import services
+from pipeline_tests.samples import login
 from pipeline_tests.world import World, sample_bodies
 
 PIPELINE: Final = Path(sys.executable).with_name("pipeline")
@@ -159,6 +160,18 @@ def test_half_a_configuration_is_one_line(world: World) -> None:
     assert code == "E_SETTINGS"
     assert "PIPELINE_POSTGRES_URL" in text
     assert not Path(environment["PIPELINE_LOCAL_DIR"]).exists()
+
+
+def test_a_check_that_fails_is_named_and_the_batch_is_in(world: World) -> None:
+    world.send([json.dumps(login(locale=text)) for text in ("ann@example.org", "DE")])
+    done = pipeline(world.environment, "ingest", "user_logins")
+    assert done.returncode == 0
+    assert "received 2: loaded 2, duplicate 0" in done.stdout
+    assert done.stderr.startswith(
+        "check kept_columns_hold_no_personal_values failed: rows with email in locale: 1. Mask or"
+    )
+    assert done.stderr.count("check ") == done.stderr.count("\n") == 1
+    assert "ann" not in done.stdout + done.stderr
 
 
 def test_a_run_that_fails_is_one_line(world: World) -> None:

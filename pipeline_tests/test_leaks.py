@@ -5,13 +5,15 @@ import itertools
 import random
 import string
 import uuid
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
 
-from pipeline.masking.leaks import EVERYWHERE, NATIONAL_IDS, Kind, find, scan
+from pipeline.masking import leaks
+from pipeline.masking.leaks import EVERYWHERE, NATIONAL_IDS, Kind, find
 
 EACH: Final = 2_000
 # Numbers that authorities and card schemes publish as examples, and addresses for documents.
@@ -102,6 +104,7 @@ WRONG: Final = [
     *((Kind.IN_AADHAAR, text) for text in ("2341 2341 2347", "0341 2341 2346")),
     *((Kind.DE_TAX_ID, text) for text in ("86095742718", "12345678903", "11111111111")),
 ]
+SWAPPED: Final = str.maketrans(",.", ".,")
 _serial: Final = itertools.count()
 _random: Final = random.Random(3)  # noqa: S311 - the same values in every run
 
@@ -137,6 +140,12 @@ HARMLESS: Final[dict[str, Callable[[], str]]] = {
     "order numbers": lambda: _number(10**15, 10**16),
     "order numbers in a row": lambda: str(4_000_000_000_000_000 + next(_serial)),
     "64-bit ids": lambda: _number(0, 2**63),
+    "signed 64-bit ids": lambda: _number(-(2**63), 2**63),
+    "negative 64-bit ids": lambda: _number(-(2**63), 0),
+    "amounts": lambda: f"{_random.uniform(-1e15, 1e15):,.2f}",
+    "amounts in Swiss francs": lambda: f"{_random.uniform(0, 1e12):,.2f}".replace(",", " "),
+    "amounts in euros": lambda: f"{_random.uniform(0, 1e9):,.2f}".translate(SWAPPED),
+    "whole amounts": lambda: f"EUR {_number(0, 10**12)},{_number(10, 100)}",
     "grouped order numbers": lambda: (
         f"{_number(100, 999)}-{_number(10**6, 10**7)}-{_number(10, 99)}"
     ),
@@ -216,6 +225,11 @@ def test_text_that_no_encoding_takes_is_scanned_as_well() -> None:
 
 def test_every_kind_has_an_example_here() -> None:
     assert {kind for kind, _ in REAL} == {kind for kind, _ in WRONG} == EVERYWHERE | NATIONAL_IDS
+
+
+def scan(rows: Mapping[str, int], kinds: Collection[Kind]) -> Counter[Kind]:
+    """What is found in a column, given as values with their numbers of rows."""
+    return leaks.scan(rows.items(), kinds)
 
 
 def with_luhn(number: str) -> str:

@@ -78,7 +78,7 @@ class World:
     def ingest(self) -> Mapping[str, Any]:
         """One run in this process; the metadata of its materialisation."""
         with dg.DagsterInstance.ephemeral() as instance:
-            return ingest_once(defs(), feeds.find("user_logins"), instance)
+            return ingest_once(defs(), feeds.find("user_logins"), instance).numbers
 
     def run(self) -> dg.ExecuteInProcessResult:
         """One run in this process, successful or not."""

@@ -1,11 +1,14 @@
 """The checks of a feed's asset: its account adds up, and its columns tell nobody's secrets."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 import psycopg
 from psycopg import sql
 
+from pipeline.consume.latest import latest
 from pipeline.contract import Feed, Field
 from pipeline.errors import PipelineError, values_kept_out
 from pipeline.masking import leaks
@@ -13,10 +16,14 @@ from pipeline.masking.policies import Keep
 from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.types import Boolean, Date, Timestamp
-from pipeline.warehouse.tables import table_name
 
-_LATEST_PAGES = 1_000  # of 8 kB, read from the end of the table
-_LATEST_ROWS = 200_000  # the bound where pages do not tell, as with a partitioned table
+_LETTERS = 10_000  # of a value, from its beginning: what is scanned
+_CHUNK = 1_000  # values in memory at once
+_ADVICE = (
+    ". Mask or delete these rows, and give the field another policy, or state in Keep(holds=...)"
+    " what it is meant to hold. Dagster's own storage has previews of five rows, in which such"
+    " values are scrubbed"
+)
 
 _ACCOUNT = """
 SELECT received, loaded, duplicate, quarantined,
@@ -50,10 +57,17 @@ def _add_up(feed: Feed, connection: psycopg.Connection) -> dg.AssetCheckResult:
     if row is None:
         return dg.AssetCheckResult(passed=True, description="no batch has been committed yet")
     received, loaded, duplicate, quarantined, in_ledger, in_quarantine = row
-    return dg.AssetCheckResult(
-        passed=received == loaded + duplicate + quarantined
+    passed = (
+        received == loaded + duplicate + quarantined
         and loaded == in_ledger
-        and quarantined == in_quarantine,
+        and quarantined == in_quarantine
+    )
+    return dg.AssetCheckResult(
+        passed=passed,
+        description=None
+        if passed
+        else f"received {received}; loaded {loaded}, in the ledger {in_ledger};"
+        f" duplicate {duplicate}; quarantined {quarantined}, in the quarantine {in_quarantine}",
         metadata={
             "received": received,
             "loaded": loaded,
@@ -93,15 +107,16 @@ def _count_unmasked(
         )
         for column in patterns
     ]
-    statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), _latest(feed))
+    rows = latest(feed, connection)
+    statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(counts), rows)
     wanted = {name: f"^({pattern})$" for name, pattern in patterns.items()}
     seen, *unmasked = connection.execute(statement, wanted).fetchone() or (0,)
+    by_column = dict(zip(patterns, unmasked, strict=True))
+    told = [f"rows with unmasked values in {name}: {n}" for name, n in by_column.items() if n]
     return dg.AssetCheckResult(
-        passed=not any(unmasked),
-        metadata={
-            "rows": seen,
-            **{f"unmasked/{name}": n for name, n in zip(patterns, unmasked, strict=True)},
-        },
+        passed=not told,
+        description="; ".join(told) or None,
+        metadata={"rows": seen, **{f"unmasked/{name}": n for name, n in by_column.items()}},
     )
 
 
@@ -124,26 +139,36 @@ def _find_leaks(feed: Feed, connection: psycopg.Connection) -> dg.AssetCheckResu
     scanned = 0
     for each in feed.columns:
         if isinstance(each.policy, Keep) and not isinstance(each.type, Boolean | Date | Timestamp):
-            rows = _distinct(feed, each, connection)
-            scanned += len(rows)
-            counted = leaks.scan(rows, asked.difference(each.policy.holds))
+            with _distinct(feed, each, connection) as column:
+                counted = leaks.scan(column, asked.difference(each.policy.holds))
+                scanned += column.rownumber or 0
             found |= {(each.name, kind): n for kind, n in sorted(counted.items())}
-    told = [f"rows with {kind} in {column}: {n}" for (column, kind), n in found.items()]
+    told = "; ".join(f"rows with {kind} in {name}: {n}" for (name, kind), n in found.items())
     return dg.AssetCheckResult(
         passed=not found,
-        description="; ".join(told) or None,
+        description=told + _ADVICE if told else None,
         metadata={
             "distinct values": scanned,
-            **{f"{column}/{kind}": n for (column, kind), n in found.items()},
+            **{f"{name}/{kind}": n for (name, kind), n in found.items()},
         },
     )
 
 
-def _distinct(feed: Feed, field: Field, connection: psycopg.Connection) -> dict[str, int]:
-    """The distinct values of a column in the latest rows, and how many rows hold each."""
-    statement = sql.SQL("SELECT {0}::text, count(*) FROM {1} WHERE {0} IS NOT NULL GROUP BY 1")
-    name = sql.Identifier(field.name)
-    return dict(connection.execute(statement.format(name, _latest(feed))).fetchall())
+@contextmanager
+def _distinct(
+    feed: Feed, field: Field, connection: psycopg.Connection
+) -> Iterator[psycopg.ServerCursor[tuple[Any, ...]]]:
+    """The distinct values of a column in the latest rows, and how many rows hold each.
+
+    They stay on the server until they are read, and come in chunks: a few pages of the table can
+    lead to gigabytes.
+    """
+    statement = sql.SQL(
+        "SELECT left({0}::text, {1}), count(*) FROM {2} WHERE {0} IS NOT NULL GROUP BY 1"
+    ).format(sql.Identifier(field.name), sql.Literal(_LETTERS), latest(feed, connection))
+    with connection.cursor("distinct_values") as cursor:
+        cursor.itersize = _CHUNK
+        yield cursor.execute(statement)
 
 
 def _look(
@@ -167,20 +192,3 @@ def _look(
         return dg.AssetCheckResult(
             passed=False, severity=dg.AssetCheckSeverity.WARN, description=f"not checked: {error}"
         )
-
-
-def _latest(feed: Feed) -> sql.Composed:
-    """The latest rows, as a table of a statement.
-
-    The end of the table is found by its physical place: a given table has no column of ours.
-    """
-    name = table_name(feed)
-    return sql.SQL(
-        "(SELECT * FROM {table} WHERE ctid >= ('(' || greatest(pg_relation_size({text}::regclass)"
-        " / current_setting('block_size')::int - {pages}, 0) || ',0)')::tid LIMIT {rows}) AS latest"
-    ).format(
-        table=name,
-        text=sql.Literal(name.as_string()),
-        pages=sql.Literal(_LATEST_PAGES),
-        rows=sql.Literal(_LATEST_ROWS),
-    )

@@ -5,9 +5,12 @@ import pandas as pd
 
 from pipeline.contract import Feed
 from pipeline.masking.policies import Keep
+from pipeline.scrubbing import scrub
 from pipeline.warehouse.tables import column_types
 
+_Shown = str | int | float | bool | None
 _ROWS = 5
+_LETTERS = 1_000  # a longer text is not shown: half a value would not be known for one
 _WITHHELD = "(personal, kept in the table only)"
 
 
@@ -32,22 +35,34 @@ def preview(feed: Feed, masked: pd.DataFrame) -> dg.TableMetadataValue:
     """The first rows of a masked frame.
 
     A personal value that the table keeps is withheld all the same: Dagster's storage is not the
-    warehouse, and has no roles.
+    warehouse, and has no roles. What looks personal in any other kept column is scrubbed.
     """
-    withheld = {
-        each.name for each in feed.columns if each.personal and isinstance(each.policy, Keep)
+    show = {
+        each.name: _plain
+        if not isinstance(each.policy, Keep)
+        else _withheld
+        if each.personal
+        else _scrubbed
+        for each in feed.columns
     }
     records = [
-        dg.TableRecord(
-            {
-                str(name): _WITHHELD if name in withheld and value is not None else _shown(value)
-                for name, value in row.items()
-            }
-        )
+        dg.TableRecord({str(name): show[str(name)](value) for name, value in row.items()})
         for row in masked.head(_ROWS).to_dict("records")
     ]
     return dg.MetadataValue.table(records, schema=column_schema(feed))
 
 
-def _shown(value: object) -> str | int | float | bool | None:
+def _plain(value: object) -> _Shown:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _withheld(value: object) -> _Shown:
+    return None if value is None else _WITHHELD
+
+
+def _scrubbed(value: object) -> _Shown:
+    text = str(value)
+    if len(text) > _LETTERS:
+        return f"({len(text)} letters)"
+    told = scrub(text)
+    return _plain(value) if told == text else told

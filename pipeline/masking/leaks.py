@@ -10,7 +10,7 @@ import bisect
 import itertools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -68,14 +68,17 @@ class _Shape:
     kind: Kind
     pattern: str
     valid: Callable[[str], bool]
-    before: str = r"(?<![0-9A-Za-z])(?<![0-9][.,])"
-    after: str = r"(?![0-9A-Za-z]|[.,][0-9])"
+    before: str = r"(?<![0-9A-Za-z])(?<![0-9]\.)"
+    after: str = r"(?![0-9A-Za-z]|\.[0-9])"
     hint: str = ""
 
 
 _PLUS: Final = r"(?:\+|%2B)"
-_IN_A_ROW: Final = r"(?<![0-9A-Za-z])(?<![0-9][.,-])"
-_NOT_IN_A_ROW: Final = r"(?![0-9A-Za-z]|[.,-][0-9])"
+_IN_A_ROW: Final = r"(?<![0-9A-Za-z])(?<![0-9][.-])"
+_NOT_IN_A_ROW: Final = r"(?![0-9A-Za-z]|[.-][0-9])"
+# Where groups are as in 12 345 678 901,50, a comma tells an amount.
+_NO_AMOUNT: Final = r"(?<![0-9A-Za-z])(?<![0-9][.,])"
+_TO_ITS_END: Final = r"(?![0-9A-Za-z]|[.,][0-9])"
 _HEX: Final = "[0-9A-Fa-f]{1,4}"
 _LETTER: Final = r"[0-9A-Za-z]|[^\x00-\x7f]"
 
@@ -140,11 +143,19 @@ _SHAPES: Final = (
         after=_NOT_IN_A_ROW,
     ),
     _Shape(Kind.UK_NINO, "[A-Za-z]{2}(?: ?[0-9]{2}){3} ?[A-Da-d]", plausible.is_nino),
-    _Shape(Kind.BR_CPF, r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}-?[0-9]{2}", plausible.is_cpf),
+    _Shape(
+        Kind.BR_CPF,
+        r"[0-9]{3}\.?[0-9]{3}\.?[0-9]{3}-?[0-9]{2}",
+        plausible.is_cpf,
+        before=_NO_AMOUNT,
+        after=_TO_ITS_END,
+    ),
     _Shape(
         Kind.FR_NIR,
         "[0-9](?: ?[0-9]{2}){2} ?(?:[0-9]{2}|2[ABab])(?: ?[0-9]{3}){2} ?[0-9]{2}",
         plausible.is_nir,
+        before=_NO_AMOUNT,
+        after=_TO_ITS_END,
     ),
     _Shape(Kind.ES_DNI, "[XYZxyz0-9][0-9]{7}-?[A-Za-z]", plausible.is_dni),
     _Shape(
@@ -154,12 +165,18 @@ _SHAPES: Final = (
         before=r"(?<![0-9A-Za-z])(?<![0-9][ .,-])",
         after=r"(?![0-9A-Za-z]|[ .,-][0-9])",
     ),
-    _Shape(Kind.DE_TAX_ID, "[0-9]{2}(?: ?[0-9]{3}){3}", plausible.is_tax_id),
+    _Shape(
+        Kind.DE_TAX_ID,
+        "[0-9]{2}(?: ?[0-9]{3}){3}",
+        plausible.is_tax_id,
+        before=_NO_AMOUNT,
+        after=_TO_ITS_END,
+    ),
 )
 # Digits of a UUID are drawn by lot, and sometimes look like something.
 _UUID: Final = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _MEMORY: Final = 2**26  # bytes; with RE2's usual 8 MiB it would fall back to its slow way
-_BATCH: Final = 10_000  # values that are searched at once
+_BATCH: Final = 1_000  # values that are searched at once, and are in memory
 # Of plain numbers every tenth has Luhn's digit by chance. A column of at least so many numbers,
 # of which fewer than this share pass, holds order numbers.
 _NUMBERS: Final = 10
@@ -172,37 +189,39 @@ def find(text: str, kinds: Collection[Kind]) -> Iterator[Found]:
         yield from _look(text, kinds)
 
 
-def scan(rows: Mapping[str, int], kinds: Collection[Kind]) -> Counter[Kind]:
+def scan(column: Iterable[tuple[str, int]], kinds: Collection[Kind]) -> Counter[Kind]:
     """Counts the rows that hold a value of each kind.
 
     Args:
-        rows: How many rows hold each of the distinct values of a column.
+        column: The distinct values of a column, and how many rows hold each; read bit by bit.
         kinds: What to look for.
     """
     counted: Counter[Kind] = Counter()
     bare: dict[Kind, list[int]] = defaultdict(list)
     numbers = 0
-    for value in _worth_a_look(rows, kinds):
-        is_number = value.isdecimal()
+    for value, rows in _worth_a_look(column, kinds):
+        is_number = value.removeprefix("-").isdecimal()
         numbers += is_number
         for kind in {found.kind for found in _look(value, kinds)}:
-            counted[kind] += rows[value]
+            counted[kind] += rows
             if is_number:
-                bare[kind].append(rows[value])
+                bare[kind].append(rows)
     for kind, passed in bare.items():
         if numbers >= _NUMBERS and len(passed) < numbers * _SHARE:
             counted[kind] -= sum(passed)
     return +counted
 
 
-def _worth_a_look(values: Iterable[str], kinds: Collection[Kind]) -> Iterator[str]:
+def _worth_a_look(
+    column: Iterable[tuple[str, int]], kinds: Collection[Kind]
+) -> Iterator[tuple[str, int]]:
     """The values in which RE2 sees something, from one search over thousands at a time."""
     if not kinds:
         return
     quick = _quick(frozenset(kinds))
-    rest = iter(values)
+    rest = iter(column)
     while batch := list(itertools.islice(rest, _BATCH)):
-        encoded = [value.encode(errors="replace") for value in batch]
+        encoded = [value.encode(errors="replace") for value, _ in batch]
         ends = list(itertools.accumulate(len(each) + 1 for each in encoded))
         text = b"\0".join(encoded)  # no spelling holds it, and no text of Postgres
         position = 0

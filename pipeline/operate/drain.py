@@ -1,6 +1,7 @@
 """Runs a feed's ingest job in this process: the same job that the sensor launches."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import dagster as dg
 
@@ -12,10 +13,21 @@ from pipeline.resources.outside import Outside
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def ingest_once(
-    definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance
-) -> Mapping[str, object]:
-    """One run of the feed's job; returns the metadata of the materialisation.
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A run that succeeded.
+
+    Attributes:
+        numbers: The metadata of the materialisation.
+        checks: What the checks found; one that failed fails no run, since the batch is committed.
+    """
+
+    numbers: Mapping[str, object]
+    checks: tuple[dg.AssetCheckEvaluation, ...]
+
+
+def ingest_once(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> Ingested:
+    """One run of the feed's job.
 
     Raises:
         RunFailed: With the text of the error that stopped it.
@@ -29,13 +41,14 @@ def ingest_once(
             feed=feed.name,
         )
     (materialization,) = result.asset_materializations_for_node(feed.name)
-    return {name: value.value for name, value in materialization.metadata.items()}
+    numbers = {name: value.value for name, value in materialization.metadata.items()}
+    return Ingested(numbers, tuple(result.get_asset_check_evaluations()))
 
 
 def drain(
     definitions: dg.Definitions, feed: Feed, outside: Outside, instance: dg.DagsterInstance
-) -> Iterator[Mapping[str, object]]:
-    """Runs the job until nothing waits any more; yields the metadata of each run.
+) -> Iterator[Ingested]:
+    """Runs the job until nothing waits any more; yields each run.
 
     Raises:
         RunFailed: A run failed.

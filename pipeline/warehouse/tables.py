@@ -113,7 +113,7 @@ def compare_keyring(connection: psycopg.Connection, keyring: Keyring) -> None:
     if recall_fingerprint(connection) not in {None, keyring.fingerprint}:
         raise KeyringError(
             "this is not the keyring that the warehouse was filled with",
-            remedy="Point PIPELINE_KEYRING at the right one; nothing was done",
+            remedy="Point PIPELINE_KEYRING at the right one; nothing was received or changed",
         )
     known = connection.execute("SELECT version, fingerprint FROM pipeline.keyring_version")
     for version, fingerprint in known.fetchall():
@@ -121,7 +121,7 @@ def compare_keyring(connection: psycopg.Connection, keyring: Keyring) -> None:
             raise KeyringError(
                 f"the keyring lacks version {version}, or has another root in its place than the"
                 " warehouse was filled with",
-                remedy="Restore the newest backup of the keyring; nothing was done",
+                remedy="Restore the newest backup of the keyring; nothing was received or changed",
             )
 
 
