@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -55,6 +56,7 @@ def unmask(  # noqa: PLR0917 - typer names them all
     """
     from pipeline.operate import columns  # noqa: PLC0415 - late, as in pipeline.cli
     from pipeline.operate import unmask as opening  # noqa: PLC0415
+    from pipeline.operate.statement import check_reason  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
     from pipeline.warehouse.audit import Request  # noqa: PLC0415
 
@@ -69,7 +71,7 @@ def unmask(  # noqa: PLR0917 - typer names them all
     field = columns.find_column(chosen, column, columns.OPENABLE)
     given = _lines() if pseudonyms in (None, [], ["-"]) else pseudonyms
     tokens = columns.read_pseudonyms(given or (), field)
-    asked = Request(chosen.name, field.path, tokens, reason, _who(by))
+    asked = Request(chosen.name, field.path, tokens, check_reason(reason), _who(by))
     _show(opening.unmask(Outside.of(os.environ), chosen, [field], asked))
 
 
@@ -98,10 +100,12 @@ def forget(
     from pipeline.operate import columns  # noqa: PLC0415 - late, as above
     from pipeline.operate import forget as forgetting  # noqa: PLC0415
     from pipeline.operate.custody import load_keyring  # noqa: PLC0415
+    from pipeline.operate.statement import check_reason  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
     chosen = feeds.find(feed)
     field = columns.find_column(chosen, column, columns.PSEUDONYMS)
+    stated = check_reason(reason), _who(by)
     given = columns.read_pseudonyms(pseudonym, field) if pseudonym else None
     value = None if given else _value()
     outside = Outside.of(os.environ)
@@ -111,9 +115,10 @@ def forget(
     else:
         persons = forgetting.by_pseudonyms(chosen, field, given, keyring)
     act = forgetting.delete_rows if delete_rows else forgetting.forget
-    erasure = act(outside, persons, reason, _who(by))
-    for line in erasure.lines():
-        _out.print(line)
+    erasure = act(outside, persons, *stated)
+    with _written():
+        for line in erasure.lines():
+            _out.print(line)
     erasure.check()
 
 
@@ -133,13 +138,15 @@ def rotate(
     Example: pipeline keys new-version && pipeline rotate user_logins
     """
     from pipeline.operate import rotate as rotating  # noqa: PLC0415 - late, as above
+    from pipeline.operate.statement import check_reason  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
-    order = rotating.Order(feeds.find(feed), reason, _who(by), pages)
+    order = rotating.Order(feeds.find(feed), check_reason(reason), _who(by), pages)
     with _out.status("rotating") as status:
         rotation = rotating.rotate(Outside.of(os.environ), order, tell=status.update)
-    for line in rotation.lines():
-        _out.print(line)
+    with _written():
+        for line in rotation.lines():
+            _out.print(line)
     rotation.check()
 
 
@@ -194,14 +201,30 @@ def _show(found: "Iterable[Opened]") -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know few characters
     failed = False
-    for each in found:
-        if each.value is None:
-            failed = True
-            _err.print(f"{each.token}: {each.problem}")
-        else:
-            sys.stdout.write(f"{each.token}\t{_printable(each.value)}\n")
+    with _written():
+        for each in found:
+            if each.value is None:
+                failed = True
+                _err.print(f"{each.token}: {each.problem}")
+            else:
+                sys.stdout.write(f"{each.token}\t{_printable(each.value)}\n")
     if failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    """Tells where standard output, such as a full disk, took less than all."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left would be tried again at the end, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SettingsError(
+            f"standard output took no more ({error.strerror})",
+            remedy="Make room, and do it again; the request is done and recorded",
+        ) from None
 
 
 def _printable(value: str) -> str:
@@ -223,13 +246,15 @@ def _value() -> str:
     """A person's value, from a prompt that does not show it, or all of standard input."""
     if sys.stdin.isatty():
         return getpass.getpass("Value (not shown): ")
-    return sys.stdin.read().removesuffix("\n")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape", newline="")  # looked at where it is read
+    return sys.stdin.read()
 
 
 def _who(by: str | None) -> str:
-    if by is not None:
-        return by
+    from pipeline.operate.statement import check_text  # noqa: PLC0415 - late, as above
+
     try:
-        return getpass.getuser()
+        return check_text(getpass.getuser() if by is None else by)
     except (KeyError, OSError):  # a container's user may have no name
         raise SettingsError("this user has no name", remedy="Say who asks: --by NAME") from None

@@ -5,4 +5,5 @@ pytest_plugins = [
     "pipeline_tests.postgres_fixtures",
     "pipeline_tests.world_fixtures",
     "pipeline_tests.privacy_fixtures",
+    "pipeline_tests.audit_fixtures",
 ]

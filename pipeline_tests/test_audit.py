@@ -1,6 +1,6 @@
 """What custodians ask for is recorded, and only as it should be."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from pipeline.errors import AuditRefused, PipelineError, WarehouseUnavailable
-from pipeline.feeds.user_logins import FEED
+from pipeline.errors import AuditRefused, PipelineError, TableMismatch, WarehouseUnavailable
 from pipeline.resources import postgres
 from pipeline.warehouse.audit import (
     Request,
@@ -20,26 +19,10 @@ from pipeline.warehouse.audit import (
     record,
     request_unmask,
 )
-from pipeline.warehouse.migrate import migrate
 from pipeline_tests.access_case import member_of
 from pipeline_tests.audit_case import audited, custodian, fill, request
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import CANARY
-
-
-@pytest.fixture
-def warehouse(warehouse_url: str) -> str:
-    """A warehouse with something in its vault."""
-    migrate(warehouse_url, [FEED])
-    fill(warehouse_url)
-    return warehouse_url
-
-
-@pytest.fixture
-def eve(warehouse: str) -> Iterator[psycopg.Connection]:
-    """A custodian's connection."""
-    with custodian(warehouse) as connection:
-        yield connection
 
 
 class TestRequests:
@@ -200,6 +183,14 @@ class TestRefusals:
             ):
                 with pytest.raises(AuditRefused, match=r"no custodian.*PIPELINE_CUSTODIAN_URL"):
                     act()
+
+    def test_a_warehouse_without_the_functions_leads_to_the_command(
+        self, warehouse: str, eve: psycopg.Connection
+    ) -> None:
+        ask(warehouse, "DROP FUNCTION pipeline.request_unmask")
+
+        with pytest.raises(TableMismatch, match="`pipeline migrate`"):
+            request_unmask(eve, request("v1.ann"))
 
     def test_a_connection_that_is_lost_is_an_outage(
         self, warehouse: str, eve: psycopg.Connection

@@ -1,17 +1,12 @@
 """The audit is only ever added to, whoever tries."""
 
-from collections.abc import Iterator
 from typing import Final
 
 import psycopg
 import pytest
 
-from pipeline.feeds.user_logins import FEED
 from pipeline.warehouse.audit import request_unmask
-from pipeline.warehouse.migrate import migrate
 from pipeline_tests.audit_case import (
-    custodian,
-    fill,
     request,
 )
 from pipeline_tests.outside_world import ask
@@ -20,21 +15,6 @@ _UPSERT: Final = (
     "INSERT INTO pipeline.audit OVERRIDING SYSTEM VALUE TABLE pipeline.audit"
     " ON CONFLICT (id) DO UPDATE SET reason = 'another'"
 )
-
-
-@pytest.fixture
-def warehouse(warehouse_url: str) -> str:
-    """A warehouse with something in its vault."""
-    migrate(warehouse_url, [FEED])
-    fill(warehouse_url)
-    return warehouse_url
-
-
-@pytest.fixture
-def eve(warehouse: str) -> Iterator[psycopg.Connection]:
-    """A custodian's connection."""
-    with custodian(warehouse) as connection:
-        yield connection
 
 
 class TestAppendOnly:

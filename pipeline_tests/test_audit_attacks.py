@@ -1,6 +1,5 @@
 """Whoever has a custodian's rights cannot open the vault without a record that stays."""
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -26,21 +25,6 @@ from pipeline_tests.audit_case import (
     request,
 )
 from pipeline_tests.outside_world import ask
-
-
-@pytest.fixture
-def warehouse(warehouse_url: str) -> str:
-    """A warehouse with something in its vault."""
-    migrate(warehouse_url, [FEED])
-    fill(warehouse_url)
-    return warehouse_url
-
-
-@pytest.fixture
-def eve(warehouse: str) -> Iterator[psycopg.Connection]:
-    """A custodian's connection."""
-    with custodian(warehouse) as connection:
-        yield connection
 
 
 class TestUndoing:

@@ -1,6 +1,5 @@
 """A person is forgotten wholly, once, and with a record; no load puts them back."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -9,33 +8,17 @@ import pytest
 
 from pipeline.consume.load import settle
 from pipeline.errors import AuditRefused
-from pipeline.feeds.user_logins import FEED
 from pipeline.masking.policies import Vault
 from pipeline.warehouse.audit import (
     forget,
 )
 from pipeline.warehouse.migrate import migrate
-from pipeline_tests.audit_case import ANN, BOB, HELD, audited, custodian, fill, request
+from pipeline_tests.audit_case import ANN, BOB, HELD, audited, fill, request
 from pipeline_tests.load_case import batch
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE, eventually, message, reading
 
 _WAITING = "SELECT 1 FROM pg_locks WHERE NOT granted"
-
-
-@pytest.fixture
-def warehouse(warehouse_url: str) -> str:
-    """A warehouse with something in its vault."""
-    migrate(warehouse_url, [FEED])
-    fill(warehouse_url)
-    return warehouse_url
-
-
-@pytest.fixture
-def eve(warehouse: str) -> Iterator[psycopg.Connection]:
-    """A custodian's connection."""
-    with custodian(warehouse) as connection:
-        yield connection
 
 
 class TestForgetting:

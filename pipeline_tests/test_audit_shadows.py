@@ -1,6 +1,5 @@
 """Nothing that a custodian makes is found in place of what the audit's functions mean."""
 
-from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
@@ -8,15 +7,11 @@ import psycopg
 import pytest
 
 from pipeline.errors import AuditRefused
-from pipeline.feeds.user_logins import FEED
 from pipeline.warehouse.audit import open_request, request_unmask
-from pipeline.warehouse.migrate import migrate
 from pipeline_tests.audit_case import (
     NOT_COMMITTED,
     NOT_YOURS,
     by_hand,
-    custodian,
-    fill,
     request,
 )
 from pipeline_tests.outside_world import ask
@@ -39,21 +34,6 @@ CREATE OPERATOR {schema}.= (FUNCTION = {schema}.always, LEFTARG = text, RIGHTARG
 CREATE TABLE {schema}.audit (LIKE pg_catalog.pg_class);
 CREATE TABLE {schema}.vault (LIKE pg_catalog.pg_class);
 """
-
-
-@pytest.fixture
-def warehouse(warehouse_url: str) -> str:
-    """A warehouse with something in its vault."""
-    migrate(warehouse_url, [FEED])
-    fill(warehouse_url)
-    return warehouse_url
-
-
-@pytest.fixture
-def eve(warehouse: str) -> Iterator[psycopg.Connection]:
-    """A custodian's connection."""
-    with custodian(warehouse) as connection:
-        yield connection
 
 
 class TestShadows:

@@ -76,6 +76,7 @@ def run(environment: Mapping[str, str], *arguments: str, given: str = "") -> tup
 
 
 WHY: Final = ("--reason", "ticket 12")
+TOKEN: Final = f"v1.{'a' * 43}"
 
 
 def test_it_shows_each_value_beside_its_pseudonym(desk: Desk, environment: dict[str, str]) -> None:
@@ -126,12 +127,19 @@ def test_a_value_cannot_command_the_terminal(desk: Desk, environment: dict[str, 
         (("unmask", "orders", CANARY, "v1.x", *WHY), "E_CONTRACT"),
         (("unmask", "orders", "city", "v1.x", *WHY), "E_CONTRACT"),
         (("unmask", "nobody", "customer", "v1.x", *WHY), "E_CONTRACT"),
-        (("unmask", "orders", "customer", f"v1.{'a' * 43}", "--reason", " "), "E_AUDIT_REFUSED"),
+        (("unmask", "orders", "customer", TOKEN, "--reason", " "), "E_AUDIT_REFUSED"),
         (("unmask", "--request", "0b9e50db-2e3f-4d3b-b90e-f70362fd1480"), "E_AUDIT_REFUSED"),
         (("forget", "orders", "city", *WHY), "E_CONTRACT"),
         (("forget", "orders", "customer", "--pseudonym", CANARY, *WHY), "E_TOKEN"),
         (("rotate", "nobody"), "E_CONTRACT"),
         (("rotate", "orders", "--reason", ""), "E_AUDIT_REFUSED"),
+        (("rotate", "orders", "--reason", "\udcff"), "E_AUDIT_REFUSED"),
+        (("unmask", "orders", "customer", TOKEN, "--reason", "\udcff"), "E_AUDIT_REFUSED"),
+        (("unmask", "orders", "customer", TOKEN, *WHY, "--by", "\udcff"), "E_AUDIT_REFUSED"),
+        (("unmask", "orders", "customer", TOKEN, "--reason", "of 10.0.0.1"), "E_AUDIT_REFUSED"),
+        (("forget", "orders", "customer", "--reason", "for a@x.org"), "E_AUDIT_REFUSED"),
+        (("forget", "orders", "customer", *WHY), "E_TOKEN"),
+        (("rotate", "orders", "--reason", "+49 30 1234567"), "E_AUDIT_REFUSED"),
     ],
 )
 def test_what_is_wrong_is_one_line_without_a_value(
@@ -143,6 +151,58 @@ def test_what_is_wrong_is_one_line_without_a_value(
     assert (status, out, found[1]) == (1, "", code)
     assert CANARY not in err
     assert desk.audit() == []
+
+
+def test_output_that_nobody_takes_is_one_clear_error(
+    desk: Desk, environment: dict[str, str]
+) -> None:
+    """As on a disk that is full."""
+    desk.load(ANN)
+    (token,) = desk.column("customer")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        command(environment, "unmask", "orders", "customer", token, *WHY),
+        env=environment,
+        cwd=Path(__file__).parents[1],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    found = ERROR.fullmatch(done.stderr)
+    assert found, done.stderr
+    assert (done.returncode, found[1]) == (1, "E_SETTINGS")
+    assert "standard output took no more" in done.stderr
+
+
+@pytest.mark.parametrize("given", [b"", b"\n", b"ann@x.org\nbob@x.org\n", b"\xff\xfe\n"])
+def test_what_is_not_one_value_forgets_nobody(
+    desk: Desk, environment: dict[str, str], given: bytes
+) -> None:
+    desk.load(ANN)
+    done = subprocess.run(
+        command(environment, "forget", "orders", "customer", *WHY),
+        env=environment,
+        cwd=Path(__file__).parents[1],
+        input=given,
+        capture_output=True,
+        check=False,
+    )
+    assert b"E_TOKEN: this is not one value on one line" in done.stderr
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert desk.audit() == []
+
+
+def test_a_value_from_another_system_may_end_as_lines_do_there(
+    desk: Desk, environment: dict[str, str]
+) -> None:
+    desk.load(ANN)
+    _, out, _ = run(environment, "forget", "orders", "customer", *WHY, given="ann@x.org\r\n")
+    assert "vault rows destroyed: 1\n" in out
+    _, out, _ = run(environment, "forget", "orders", "customer", *WHY, given="eve@x.org\n")
+    assert "nobody was found: never there, already forgotten, or spelled otherwise" in out
 
 
 def test_bytes_that_are_no_text_are_refused(desk: Desk, environment: dict[str, str]) -> None:

@@ -49,15 +49,6 @@ def desk(warehouse_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What is DAGSTER_HOME."""
-    folder = tmp_path / "dagster"
-    folder.mkdir()
-    monkeypatch.setenv("DAGSTER_HOME", str(folder))
-    return folder
-
-
-@pytest.fixture
 def run(home: Path) -> Iterator[Run]:
     """Runs a job of the feed, in an instance that keeps everything below its home."""
     overrides = {"telemetry": {"enabled": False}}
@@ -219,6 +210,41 @@ def test_what_is_no_pseudonym_is_refused_and_not_recorded(desk: Desk, run: Run) 
     assert "number 2 of what is given is no pseudonym" in failure(result)
     assert CANARY not in failure(result)
     assert desk.audit() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"reason": "a\0b"}, "not plain text"),
+        ({"reason": "\ud800"}, "not plain text"),
+        ({"stated_by": "a\0b"}, "not plain text"),
+        ({"reason": "for ann@x.org"}, r"looks personal \(email\)"),
+    ],
+)
+@pytest.mark.parametrize("job", ["unmask_orders", "forget_orders"])
+def test_what_must_not_be_kept_for_good_is_refused(
+    desk: Desk, run: Run, job: str, changes: dict[str, str], told: str
+) -> None:
+    desk.load({"email": "ann@x.org"})
+    given = {"column": "customer", "pseudonyms": desk.column("customer"), **WHY}
+    assert re.search(f"E_AUDIT_REFUSED: .*{told}", failure(run(job, **given | changes)))
+    assert desk.audit() == []
+
+
+def test_the_reason_of_a_rotation_is_looked_at_too(desk: Desk, run: Run) -> None:
+    desk.load({"email": "ann@x.org"})
+    assert "looks personal" in failure(run("rotate_orders", reason="for ann@x.org"))
+    assert desk.audit() == []
+
+
+def test_an_address_that_is_not_in_the_table_is_not_recorded(desk: Desk, run: Run) -> None:
+    desk.load({"email": "ann@x.org", "ip": "10.0.0.1"})
+    given = {"column": "ip", "pseudonyms": [*desk.column("ip"), "2001:db8::7"], **WHY}
+    told = metadata(run("forget_orders", **given, delete_rows=True))
+    assert told["rows_deleted"] == 1
+    assert "- not in this column, and not recorded: 1 of" in told["report"]
+    assert "2001:db8::7" not in {token for _, _, token in desk.audit()}
+    assert metadata(run("forget_orders", **given, delete_rows=True))["rows_deleted"] == 0
 
 
 @pytest.mark.parametrize("job", ["unmask_orders", "forget_orders"])

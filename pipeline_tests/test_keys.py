@@ -36,7 +36,7 @@ def test_what_is_told_of_a_keyring_holds_none_of_its_roots(path: Path) -> None:
 
 def test_looking_and_adding_make_no_keyring(path: Path) -> None:
     for act in (keys.show, keys.add_version):
-        with pytest.raises(KeyringError, match="does not exist"):
+        with pytest.raises(KeyringError, match=r"does not exist.*`pipeline keys make`"):
             act({"PIPELINE_KEYRING": str(path)})
     assert not path.exists()
 

@@ -51,6 +51,16 @@ class TestRights:
         ):
             prepare(connection, EVERY_TYPE)
 
+    @pytest.mark.parametrize("role", ["loader", "analyst", "custodian"])
+    def test_a_member_of_a_role_is_told_who_may(self, warehouse_url: str, role: str) -> None:
+        migrate(warehouse_url, [FEED])
+
+        with (
+            member_of(warehouse_url, role) as url,
+            pytest.raises(TableMismatch, match=r"may not make or upgrade tables.*OWNER_URL"),
+        ):
+            migrate(url, [FEED])
+
 
 class TestMigrate:
     """What an owner does before a deployment."""
@@ -66,7 +76,7 @@ class TestMigrate:
                     " WHERE table_schema IN ('public', 'lab', 'pipeline')",
                 )
             )
-            == 10
+            == 11
         )
 
     def test_it_may_be_done_again(self, warehouse_url: str) -> None:

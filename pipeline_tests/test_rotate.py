@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import (
-    AuditRefused,
     KeyringError,
     TableMismatch,
     TokenError,
@@ -258,14 +257,92 @@ def test_a_trigger_that_drops_changes_is_a_clear_error(desk: Desk) -> None:
     assert len(desk.vault()) == 1
 
 
-def test_it_is_for_the_owner(desk: Desk) -> None:
+def test_a_trigger_that_keeps_the_old_pseudonym_is_a_clear_error(desk: Desk) -> None:
+    """Else it would go on for ever."""
+    desk.load(ANN, BOB)
+    ask(
+        desk.url,
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF NEW.name = OLD.name AND OLD.phone IS NULL THEN NEW.customer := OLD.customer; END IF;"
+        " RETURN NEW; END $$;"
+        "CREATE TRIGGER keep BEFORE UPDATE ON shop.orders"
+        " FOR EACH ROW EXECUTE FUNCTION keep()",
+    )
+    desk.keys.add_version()
+    before = ask(desk.url, "SELECT * FROM shop.orders ORDER BY id")
+    with pytest.raises(TableMismatch, match="1 of 2 rows were changed"):
+        rotated(desk)
+    assert ask(desk.url, "SELECT * FROM shop.orders ORDER BY id") == before
+    assert len(desk.vault()) == 2
+
+
+VIEW = (
+    "ALTER TABLE shop.orders RENAME TO hidden;CREATE VIEW shop.orders AS SELECT * FROM shop.hidden"
+)
+FOREIGN = (
+    "CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER elsewhere FOREIGN DATA WRAPPER nothing;"
+    "CREATE FOREIGN TABLE shop.afar () INHERITS (shop.orders) SERVER elsewhere"
+)
+
+
+@pytest.mark.parametrize(("spoil", "name"), [(VIEW, "orders"), (FOREIGN, "afar")])
+def test_rows_that_are_not_in_a_table_here_are_not_passed_over(
+    desk: Desk, spoil: str, name: str
+) -> None:
     desk.load(ANN)
-    for role in ("loader", "custodian", "analyst"):
-        with (
-            member_of(desk.url, role) as url,
-            pytest.raises((AuditRefused, TableMismatch)),
-        ):
-            rotate(replace(desk.outside, owner=url), Order(ORDERS, "x", "Eve"), lambda _line: None)
+    ask(desk.url, spoil)
+    desk.keys.add_version()
+    with pytest.raises(TableMismatch, match=rf"shop\.{name} is no table of this database"):
+        rotated(desk)
+    assert desk.audit() == []
+
+
+def test_pseudonyms_of_a_version_that_is_added_meanwhile_are_left_to_the_next(desk: Desk) -> None:
+    desk.load(ANN)
+    desk.keys.add_version()
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 1:
+            desk.keys.add_version()
+            desk.load(BOB, ANN)
+
+    rotation = rotated(desk, tell=tell)
+
+    rotation.check()
+    assert not rotation.tally.unopened
+    assert not rotation.tally.forgotten
+    assert all(versions(desk, column) == {"v2", "v3"} for column in RENEWED)
+    rotated(desk).check()
+    assert all(versions(desk, column) == {"v3"} for column in RENEWED)
+
+
+@pytest.mark.parametrize("role", ["loader", "custodian", "analyst", "nobody"])
+def test_who_is_not_the_owner_is_told_whose_log_in_is_wanted(desk: Desk, role: str) -> None:
+    """Before anything is recorded, also with a right to change the rows."""
+    desk.load(ANN)
+    with member_of(desk.url, *([] if role == "nobody" else [role])) as url:
+        for right in ("SELECT", "UPDATE"):
+            ask(desk.url, f"GRANT {right} ON shop.orders TO PUBLIC")
+            with pytest.raises(TableMismatch, match="PIPELINE_OWNER_URL") as caught:
+                rotate(
+                    replace(desk.outside, owner=url), Order(ORDERS, "x", "Eve"), lambda _line: None
+                )
+            assert "CUSTODIAN" not in str(caught.value)
+    assert desk.audit() == []
+
+
+def test_who_may_do_all_but_change_the_rows_is_told_before_anything_is_recorded(desk: Desk) -> None:
+    desk.load(ANN)
+    desk.keys.add_version()
+    ask(desk.url, "GRANT SELECT, INSERT, UPDATE ON pipeline.vault TO custodian")
+    with (
+        member_of(desk.url, "custodian") as url,
+        pytest.raises(TableMismatch, match="PIPELINE_OWNER_URL"),
+    ):
+        rotate(replace(desk.outside, owner=url), Order(ORDERS, "x", "Eve"), lambda _line: None)
+    assert desk.audit() == []
 
 
 def test_another_keyring_is_refused(desk: Desk, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """A pseudonym opens for a custodian with a reason, and only once the record of it is committed."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +17,7 @@ from pipeline.errors import (
     KeyringError,
     PipelineError,
     SettingsError,
+    TableMismatch,
     TokenError,
     WarehouseUnavailable,
 )
@@ -228,6 +229,58 @@ def test_a_column_that_does_not_open_is_refused(name: str) -> None:
     with pytest.raises(ContractError, match="Choose one of: customer, phone, ip") as caught:
         find_column(ORDERS, name, OPENABLE)
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["ip", "phone", "customer"])
+def test_another_warehouses_keyring_opens_and_records_nothing(
+    desk: Desk, tmp_path: Path, column: str
+) -> None:
+    """An address would open with it, and show somebody else's."""
+    desk.load(ANN)
+    other = KeyFile(tmp_path / "other" / "keyring.json")
+    other.load_or_make()
+    wrong = replace(desk, outside=replace(desk.outside, keyring=other))
+    with pytest.raises(KeyringError, match="not the keyring that the warehouse was filled with"):
+        opened(wrong, column, desk.column(column))
+    assert desk.audit() == []
+
+
+def not_migrated(desk: Desk) -> Desk:
+    query(desk.url, "DROP SCHEMA pipeline CASCADE")
+    return desk
+
+
+def without_functions(desk: Desk) -> Desk:
+    query(desk.url, "DROP FUNCTION pipeline.request_unmask, pipeline.read_request")
+    return desk
+
+
+def without_versions(desk: Desk) -> Desk:
+    query(desk.url, "DROP TABLE pipeline.keyring_version")
+    return desk
+
+
+def without_the_role(desk: Desk) -> Desk:
+    """As on an embedded server where nothing was ever loaded."""
+    url = f"{desk.url}?options=-c%20role%3Dno_such_custodian"
+    return replace(desk, outside=replace(desk.outside, custodian=url))
+
+
+@pytest.mark.parametrize(
+    "spoil", [not_migrated, without_functions, without_versions, without_the_role]
+)
+def test_a_warehouse_that_nobody_migrated_leads_to_the_command(
+    desk: Desk, spoil: Callable[[Desk], Desk]
+) -> None:
+    desk.load(ANN)
+    tokens = desk.column("customer")
+    spoilt = spoil(desk)
+    with pytest.raises(TableMismatch, match="`pipeline migrate`") as caught:
+        opened(spoilt, "customer", tokens)
+    assert "queue" not in str(caught.value)
+    if spoil is not without_versions:
+        with pytest.raises(TableMismatch, match="`pipeline migrate`"):
+            unmask_asked(spoilt.outside, uuid4(), "Eve")
 
 
 def no_log_in(desk: Desk) -> Desk:

@@ -22,6 +22,7 @@ OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 """That others may write a file."""
 
 _RESTORE: Final = "Restore it from its backup"
+_RESTORE_OR_MAKE: Final = f"{_RESTORE}, or run `pipeline keys make` if the warehouse is new"
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,7 +163,7 @@ class KeyFile:
         file = PrivateFile(self.path)
         content = file.read()
         if content is None:
-            raise file.unusable("does not exist", _RESTORE)
+            raise file.unusable("does not exist", _RESTORE_OR_MAKE)
         return content
 
     def _parsed(self, content: bytes) -> _File:

@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+import psycopg
+from psycopg import sql
 
 from pipeline.contract import Feed, Field
 from pipeline.errors import AuditRefused, ContractError, TokenError
 from pipeline.masking.keyring import FieldKeys, Keyring
 from pipeline.masking.policies import Encrypt, IpCrypt, Policy, Pseudonymize, Vault
+from pipeline.warehouse.tables import table_name
 
 OPENABLE: Final = (Encrypt, Vault, IpCrypt)
 """The policies whose pseudonyms lead back to a value."""
@@ -111,6 +115,8 @@ def pseudonyms(
 ) -> Iterator[str]:
     """The pseudonyms of some values under every version of the keyring.
 
+    Of a column that is encrypted also those that it has from when it was pseudonymised.
+
     Args:
         feed: The contract.
         column: One with a policy of `PSEUDONYMS`.
@@ -119,4 +125,21 @@ def pseudonyms(
     """
     for version in keyring.versions:
         keys = _KeysOf(keyring, feed.name, column.path, version)
-        yield from map(str, column.policy.mask(values, column.type, keys))
+        for policy in _policies(column.policy, version):
+            yield from map(str, policy.mask(values, column.type, keys))
+
+
+def find_in_table(
+    connection: psycopg.Connection, feed: Feed, column: Field, tokens: Iterable[str]
+) -> frozenset[str]:
+    """Which of some pseudonyms stand in the table."""
+    statement = sql.SQL("SELECT DISTINCT {0} FROM {1} WHERE {0} = ANY(%s)")
+    named = statement.format(sql.Identifier(column.name), table_name(feed))
+    return frozenset(token for (token,) in connection.execute(named, (list(tokens),)))
+
+
+def _policies(policy: Policy, version: int) -> tuple[Policy, ...]:
+    """What may have masked a column's values when a version was the current one."""
+    if isinstance(policy, IpCrypt):
+        return (replace(policy, key_version=version),)
+    return (policy, Pseudonymize()) if isinstance(policy, Encrypt) else (policy,)

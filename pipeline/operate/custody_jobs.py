@@ -25,6 +25,7 @@ from pipeline.operate.columns import (
 )
 from pipeline.operate.custody import load_keyring
 from pipeline.operate.rotate import Order, rotate
+from pipeline.operate.statement import check_reason, check_text
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.warehouse.audit import Request
 
@@ -76,9 +77,10 @@ def _unmask_job(feed: Feed) -> dg.JobDefinition:
         """Records what is to be opened, and opens nothing."""
         given: dict[str, Any] = context.op_config
         with values_kept_out(feed=feed.name, stage="unmask"):
+            reason, by = check_reason(given["reason"]), check_text(given["stated_by"])
             column = find_column(feed, given["column"], OPENABLE)
             tokens = read_pseudonyms(given["pseudonyms"], column)
-            request = Request(feed.name, column.path, tokens, given["reason"], given["stated_by"])
+            request = Request(feed.name, column.path, tokens, reason, by)
             number = opening.ask(outside.reach(), feed, column, request)
         command = f"pipeline unmask --request {number}"
         context.log.info("asked for %s: %d. To see: %s", column.name, len(tokens), command)
@@ -112,13 +114,14 @@ def _forget_job(feed: Feed) -> dg.JobDefinition:
         """Forgets persons, and tells what could not be forgotten."""
         given: dict[str, Any] = context.op_config
         with values_kept_out(feed=feed.name, stage="forget"):
+            reason, by = check_reason(given["reason"]), check_text(given["stated_by"])
             column = find_column(feed, given["column"], PSEUDONYMS)
             tokens = read_pseudonyms(given["pseudonyms"], column)
             reached = outside.reach()
             keyring = load_keyring(reached, reached.custodian_url(), feed)
             persons = forgetting.by_pseudonyms(feed, column, tokens, keyring)
             act = forgetting.delete_rows if given["delete_rows"] else forgetting.forget
-            erasure = act(reached, persons, given["reason"], given["stated_by"])
+            erasure = act(reached, persons, reason, by)
             lines = list(erasure.lines())
             context.log.info("%s", "\n".join(lines))
             erasure.check()
@@ -156,7 +159,7 @@ def _rotate_job(feed: Feed) -> dg.JobDefinition:
         """Gives the table's pseudonyms the current key version."""
         with values_kept_out(feed=feed.name, stage="rotate"):
             by = f"Dagster run {context.run.run_id}"
-            order = Order(feed, context.op_config["reason"], by)
+            order = Order(feed, check_reason(context.op_config["reason"]), by)
             rotation = rotate(outside.reach(), order, tell=_seldom(context.log.info))
             for line in rotation.lines():
                 context.log.info("%s", line)

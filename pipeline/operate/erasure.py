@@ -39,6 +39,9 @@ class Erasure:
         deleted: How many of these are gone; None where nobody asked for that.
         others: The other personal columns of these rows.
         sealed: Sealed messages in the feed's quarantine, which nobody has searched.
+        unknown: Addresses that were given, and do not stand in the column.
+        others_may_stay: Whether other pseudonyms of the same persons may stand in the column: only
+            whoever knows the value can tell.
     """
 
     column: str
@@ -48,6 +51,8 @@ class Erasure:
     deleted: int | None
     others: tuple[Remainder, ...]
     sealed: int
+    unknown: int = 0
+    others_may_stay: bool = False
 
     @property
     def _is_refused(self) -> bool:
@@ -76,8 +81,7 @@ class Erasure:
             yield f"rows that carry the pseudonym, now for ever one-way: {self.rows}"
         else:
             yield f"rows that carry the pseudonym, untouched: {self.rows}"
-        if not (self.destroyed or self.deleted or self._is_refused):
-            yield "there was nothing left to do"
+        yield from self._doubts()
         for other in self.others:
             told = _WHAT_STAYS.get(other.policy, _PART_SHOWS)
             if self.deleted is None:
@@ -86,3 +90,17 @@ class Erasure:
                 yield f"not forgotten: {other.column} of {other.rows} deleted rows: {told}"
         yield f"not searched: {self.sealed} sealed messages in the quarantine"
         yield "not reached: backups and the write-ahead log, until they expire"
+
+    def _doubts(self) -> Iterator[str]:
+        """What speaks against everybody having been found."""
+        if not (self.destroyed or self.rows):
+            yield (
+                "nobody was found: never there, already forgotten, or spelled otherwise than"
+                " producers do"
+            )
+        elif not (self.destroyed or self.deleted or self._is_refused):
+            yield "there was nothing left to do"
+        if self.unknown:
+            yield f"not in this column, and not recorded: {self.unknown} of the given addresses"
+        if self.others_may_stay:
+            yield "not searched: this person's pseudonyms of other key versions, which may remain"

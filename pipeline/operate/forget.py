@@ -14,8 +14,8 @@ from psycopg import sql
 from pipeline.contract import Feed, Field
 from pipeline.errors import TokenError
 from pipeline.masking.keyring import Keyring
-from pipeline.masking.policies import Encrypt, Vault
-from pipeline.operate.columns import pseudonyms
+from pipeline.masking.policies import Encrypt, IpCrypt, Pseudonymize, Vault
+from pipeline.operate.columns import find_in_table, pseudonyms
 from pipeline.operate.custody import connected
 from pipeline.operate.erasure import Erasure, Remainder
 from pipeline.reasons import Refused
@@ -35,12 +35,14 @@ class Persons:
         column: The column that tells who it is.
         tokens: Their pseudonyms there, as far as they are known.
         subjects: What the vault knows them by; empty where only pseudonyms were given.
+        is_named: Whether they were named by pseudonyms, rather than by a value.
     """
 
     feed: Feed
     column: Field
     tokens: tuple[str, ...]
     subjects: tuple[bytes, ...] = field(default=(), repr=False)
+    is_named: bool = False
 
 
 def by_value(feed: Feed, column: Field, text: str, keyring: Keyring) -> Persons:
@@ -49,14 +51,16 @@ def by_value(feed: Feed, column: Field, text: str, keyring: Keyring) -> Persons:
     Args:
         feed: The contract.
         column: A column of pseudonyms.
-        text: The value, as producers write it.
+        text: The value, as producers write it; it may end with a line's end.
         keyring: The keys.
 
     Raises:
-        TokenError: The column holds no such values; the error does not repeat it.
+        TokenError: It is not one line, or the column holds no such values; the error does not
+            repeat it.
     """
+    line = _one_line(text, column)
     try:
-        value = column.type.read(_parsed(text, column))
+        value = column.type.read(_parsed(line, column))
     except Refused as error:
         raise TokenError(
             f"this is no value of this column ({error.reason})",
@@ -86,12 +90,13 @@ def by_pseudonyms(feed: Feed, column: Field, tokens: Sequence[str], keyring: Key
             except TokenError:
                 continue  # not of this keyring: then it has no other version either
     same = pseudonyms(feed, column, list(values), keyring)
-    return Persons(feed, column, tuple(dict.fromkeys([*tokens, *same])))
+    return Persons(feed, column, tuple(dict.fromkeys([*tokens, *same])), is_named=True)
 
 
 def forget(outside: Outside, persons: Persons, reason: str, stated_by: str) -> Erasure:
     """Destroys what the vault has of them; with another policy nothing is done but to look.
 
+    Also who only looks learns whether somebody is there: that is recorded, and committed, first.
     A second time there is nothing left to do, and that too is recorded.
 
     Raises:
@@ -100,8 +105,13 @@ def forget(outside: Outside, persons: Persons, reason: str, stated_by: str) -> E
         WarehouseError: Postgres is down, or loads kept it waiting.
     """
     with connected(outside.custodian_url(), feed=persons.feed.name) as connection:
-        found, destroyed = _forget_in_vault(connection, persons, reason, stated_by)
-        return _report(connection, found, destroyed, deleted=None)
+        asked = _in_the_table(connection, persons)
+        found, destroyed = _forget_in_vault(connection, asked, reason, stated_by)
+        if not isinstance(persons.column.policy, Vault):
+            request = _request(asked, reason, stated_by)
+            audit.record(connection, "delete", request, detail="asked only, nothing deleted")
+        report = _report(connection, found, destroyed, deleted=None)
+    return _noted(report, persons, asked)
 
 
 def delete_rows(outside: Outside, persons: Persons, reason: str, stated_by: str) -> Erasure:
@@ -116,13 +126,35 @@ def delete_rows(outside: Outside, persons: Persons, reason: str, stated_by: str)
         connected(outside.custodian_url(), feed=persons.feed.name) as connection,
         connection.transaction(),
     ):
-        found, destroyed = _forget_in_vault(connection, persons, reason, stated_by)
+        asked = _in_the_table(connection, persons)
+        found, destroyed = _forget_in_vault(connection, asked, reason, stated_by)
         report = _report(connection, found, destroyed, deleted=0)
         statement = sql.SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(*_names(found))
         deleted = connection.execute(statement, (list(found.tokens),)).rowcount
         request = _request(found, reason, stated_by)
         audit.record(connection, "delete", request, detail=f"{deleted} rows")
-    return replace(report, deleted=deleted)
+    return _noted(replace(report, deleted=deleted), persons, asked)
+
+
+def _in_the_table(connection: psycopg.Connection, persons: Persons) -> Persons:
+    """The persons without addresses that are not in the table.
+
+    As with `unmask`: they may be somebody's own, and must not be recorded.
+    """
+    if not (persons.is_named and isinstance(persons.column.policy, IpCrypt)):
+        return persons
+    found = find_in_table(connection, persons.feed, persons.column, persons.tokens)
+    return replace(persons, tokens=tuple(token for token in persons.tokens if token in found))
+
+
+def _noted(report: Erasure, persons: Persons, asked: Persons) -> Erasure:
+    """The report with what is to be known of the pseudonyms that were given."""
+    return replace(
+        report,
+        unknown=len(persons.tokens) - len(asked.tokens),
+        others_may_stay=persons.is_named
+        and isinstance(persons.column.policy, IpCrypt | Pseudonymize),
+    )
 
 
 def _forget_in_vault(
@@ -172,6 +204,19 @@ def _request(persons: Persons, reason: str, stated_by: str) -> Request:
 
 def _names(persons: Persons) -> tuple[sql.Identifier, sql.Identifier]:
     return table_name(persons.feed), sql.Identifier(persons.column.name)
+
+
+def _one_line(text: str, column: Field) -> str:
+    """The text without the end of its only line, which editors and `echo` add."""
+    line = text.removesuffix("\n").removesuffix("\r")
+    # Bytes that are no text arrive as lone surrogates.
+    if not line or any(each in "\r\n" or "\ud800" <= each <= "\udfff" for each in line):
+        raise TokenError(
+            "this is not one value on one line",
+            remedy="Give one value on one line, in UTF-8; nothing was done",
+            field=column.name,
+        )
+    return line
 
 
 def _parsed(text: str, column: Field) -> object:

@@ -33,6 +33,7 @@ _WRITE = """
 UPDATE ONLY {leaf} AS __row SET {changes}
 FROM unnest(%(places)s::tid[], {arrays}) AS __new (__place, {columns})
 WHERE __row.ctid >= %(first)s::tid AND __row.ctid < %(end)s::tid AND __row.ctid = __place
+RETURNING {taken}
 """
 
 Row = tuple[Any, ...]
@@ -153,20 +154,26 @@ class _Transaction:
     def _write(self, rows: Sequence[Row]) -> None:
         names = [each.name for each in self._columns]
         changes = [sql.SQL("{0} = __new.{0}").format(name) for name in self._names]
+        # A trigger may have written something else, and then there would be no end to it.
+        taken = [
+            sql.SQL("__row.{0} IS NOT DISTINCT FROM __new.{0}").format(name) for name in self._names
+        ]
         arrays = [sql.SQL("{}::text[]").format(sql.Placeholder(f"new_{name}")) for name in names]
         statement = sql.SQL(_WRITE).format(
             leaf=self._pages.leaf,
             changes=sql.SQL(", ").join(changes),
             arrays=sql.SQL(", ").join(arrays),
             columns=sql.SQL(", ").join(self._names),
+            taken=sql.SQL(" AND ").join(taken),
         )
         places, *values = zip(*rows, strict=True) if rows else ((), *((),) * len(names))
         parameters = {f"new_{name}": list(each) for name, each in zip(names, values, strict=True)}
         parameters["places"] = list(places)
         try:
-            written = self._connection.execute(statement, {**self._bounds, **parameters}).rowcount
+            changed = self._connection.execute(statement, {**self._bounds, **parameters}).fetchall()
         except psycopg.IntegrityError as error:
             raise self._refused(describe(error)) from None
+        written = changed.count((True,))
         if written != len(rows):
             raise self._refused(f"{written} of {len(rows)} rows were changed without an error")
 

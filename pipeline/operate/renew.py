@@ -9,6 +9,7 @@ from pipeline.contract import Feed, Field
 from pipeline.errors import KeyringError, TokenError
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.policies import Encrypt, Vault
+from pipeline.masking.token import read_token
 
 # One row for the new pseudonym, and one for the old: it still opens, and as little is sealed with
 # the old key. In their order, so that two who write never wait for each other in a circle.
@@ -45,6 +46,9 @@ def renew(
 ) -> Renewed:
     """Masks anew what stands behind some pseudonyms, and keeps the vault in step.
 
+    Those of a later version than the keyring's are left to the next rotation: somebody has added
+    one meanwhile.
+
     Args:
         connection: The owner's, in a transaction that nobody is forgotten beside.
         feed: The contract.
@@ -53,6 +57,7 @@ def renew(
         keyring: The keys.
     """
     keys = keyring.field_keys(feed.name, column.path)
+    old = [token for token in old if not _is_later(token, keyring)]
     kept = _in_vault(connection, feed, column, old) if isinstance(column.policy, Vault) else {}
     values: dict[str, str] = {}
     forgotten, unopened = set(), set()
@@ -78,6 +83,14 @@ def renew(
         subjects, contents = [row[0] for row in rows.values()], [row[1] for row in rows.values()]
         connection.execute(_KEEP, (feed.name, column.path, list(rows), subjects, contents))
     return Renewed(tokens, frozenset(forgotten), frozenset(unopened))
+
+
+def _is_later(token: str, keyring: Keyring) -> bool:
+    try:
+        version, _ = read_token(token)
+    except TokenError:
+        return False
+    return version > keyring.versions[-1]
 
 
 def _in_vault(

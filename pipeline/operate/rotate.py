@@ -12,11 +12,11 @@ import psycopg
 from psycopg import sql
 
 from pipeline.contract import Feed, Field
-from pipeline.errors import TokenError
+from pipeline.errors import TableMismatch, TokenError
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.policies import IpCrypt
 from pipeline.operate.columns import PSEUDONYMS, RENEWABLE, columns_of
-from pipeline.operate.custody import connected, load_keyring
+from pipeline.operate.custody import connected, load_keyring, not_the_owner
 from pipeline.operate.page_range import PageRange, Tally, renew_range
 from pipeline.resources.outside import Outside
 from pipeline.warehouse import audit
@@ -32,9 +32,13 @@ WITH RECURSIVE part (oid) AS (
     SELECT %s::regclass::oid
     UNION SELECT inhrelid FROM pg_inherits JOIN part ON inhparent = part.oid
 )
-SELECT nspname, relname FROM part
+SELECT nspname, relname, relkind = 'r', has_any_column_privilege(part.oid, 'UPDATE') FROM part
 JOIN pg_class ON pg_class.oid = part.oid JOIN pg_namespace ON pg_namespace.oid = relnamespace
-WHERE relkind = 'r' ORDER BY 1, 2
+WHERE relkind <> 'p' ORDER BY 1, 2
+"""
+_MAY_RECORD = """
+SELECT has_table_privilege('pipeline.vault', 'UPDATE') AND has_function_privilege(
+    'pipeline.record(text, text, text, text[], text, text, text)', 'EXECUTE')
 """
 _SIZE = "SELECT pg_relation_size(%s::regclass) / current_setting('block_size')::bigint"
 
@@ -118,15 +122,20 @@ def rotate(outside: Outside, order: Order, tell: Callable[[str], None]) -> Rotat
 
     Raises:
         KeyringError: The keyring cannot be had, or is not the warehouse's.
-        TableMismatch: A constraint or a right stands against it; what was done stays done.
+        TableMismatch: The log-in is not the owner's, or the rows are not in tables of this
+            database: nothing was done. A constraint or a trigger stands against it: what was done
+            stays done.
         WarehouseError: Postgres is down, or others held on to the rows; as above.
-        AuditRefused: The reason is missing, or the log-in is not the owner's.
+        AuditRefused: The reason is missing.
     """
     feed = order.feed
-    keyring = load_keyring(outside, outside.owner_url(), feed)
+    keyring = load_keyring(outside, outside.owner_url(), feed, log_in="owner")
     done = Rotation(feed, keyring.current)
     columns = columns_of(feed, RENEWABLE)
-    with connected(outside.owner_url(), feed=feed.name) as connection:
+    with connected(outside.owner_url(), "owner", feed=feed.name) as connection:
+        _leaves(connection, feed)
+        if connection.execute(_MAY_RECORD).fetchone() != (True,):
+            raise not_the_owner(feed.name)
         for column in columns:
             _record(connection, order, column, f"to version {keyring.current}: begun")
         while columns:
@@ -148,9 +157,8 @@ def _go_through(
 ) -> Tally:
     """One pass over the table."""
     found = Tally()
-    table = table_name(order.feed).as_string(connection)
-    for names in connection.execute(_LEAVES, (table,)).fetchall():
-        leaf, first = sql.Identifier(*names), 0
+    for leaf in _leaves(connection, order.feed):
+        first = 0
         # Asked each time: what is renewed moves to the end, and loads add to it.
         while first < (size := _size(connection, leaf)):
             end = first + order.pages
@@ -158,6 +166,24 @@ def _go_through(
             tell(f"{min(end, size)} of {size} pages, {found.renewed.total()} values renewed")
             first = end
     return found
+
+
+def _leaves(connection: psycopg.Connection, feed: Feed) -> list[sql.Identifier]:
+    """The tables that hold the feed's rows, which are all that there are and can be written."""
+    table = table_name(feed).as_string(connection)
+    leaves = []
+    for schema, name, is_table, may_update in connection.execute(_LEAVES, (table,)).fetchall():
+        if not is_table:
+            raise TableMismatch(
+                f"{schema}.{name} is no table of this database, but a view or a foreign one",
+                remedy="Name the table itself in the contract, or detach the partition; what is"
+                " there was left as it is",
+                feed=feed.name,
+            )
+        if not may_update:
+            raise not_the_owner(feed.name)
+        leaves.append(sql.Identifier(schema, name))
+    return leaves
 
 
 def _size(connection: psycopg.Connection, leaf: sql.Identifier) -> int:

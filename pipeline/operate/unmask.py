@@ -8,19 +8,17 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import psycopg
-from psycopg import sql
 
 from pipeline import feeds
 from pipeline.contract import Feed, Field
 from pipeline.errors import ContractError, KeyringError, TokenError
 from pipeline.masking.keyring import FieldKeys
 from pipeline.masking.policies import Encrypt, IpCrypt, Vault
-from pipeline.operate.columns import OPENABLE, columns_of, has_shape
-from pipeline.operate.custody import connected
+from pipeline.operate.columns import OPENABLE, columns_of, find_in_table, has_shape
+from pipeline.operate.custody import check_keyring, connected
 from pipeline.resources.outside import Outside
 from pipeline.warehouse import audit
 from pipeline.warehouse.audit import Request
-from pipeline.warehouse.tables import table_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +52,17 @@ def unmask(
 
     Raises:
         SettingsError: There is no custodian's log-in.
-        KeyringError: The keyring cannot be had; nothing was recorded.
+        KeyringError: The keyring cannot be had, or is not the warehouse's; nothing was recorded.
+        TableMismatch: There is no such table, or `pipeline migrate` has not run; as above.
         TokenError: An address is not in the table; nothing was recorded.
         AuditRefused: The request breaks a rule, or the log-in is no custodian.
         WarehouseError: Postgres is down: nothing is opened, whatever it has recorded.
     """
-    keys = outside.keyring.load().field_keys(feed.name, request.field)
+    keyring = outside.keyring.load()
+    keys = keyring.field_keys(feed.name, request.field)
     with connected(outside.custodian_url(), feed=feed.name) as connection:
+        # An address opens with any keyring: with another one it shows somebody else's.
+        check_keyring(connection, keyring, feed)
         _check_addresses(connection, feed, columns, request)
         number = audit.request_unmask(connection, request)
         sealed = dict(audit.open_request(connection, number))
@@ -121,9 +123,7 @@ def _check_addresses(
     """
     for column in columns:
         if isinstance(column.policy, IpCrypt):
-            statement = sql.SQL("SELECT DISTINCT {0} FROM {1} WHERE {0} = ANY(%s)")
-            named = statement.format(sql.Identifier(column.name), table_name(feed))
-            found = {token for (token,) in connection.execute(named, (list(request.tokens),))}
+            found = find_in_table(connection, feed, column, request.tokens)
             if missing := len(set(request.tokens) - found):
                 raise TokenError(
                     f"{missing} of the addresses do not occur in this column",

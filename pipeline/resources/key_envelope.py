@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _PURPOSE: Final = "sqs-postgres-pipeline keyring"
 _RESTORE: Final = "Restore it from its backup; nothing was received"
+_RESTORE_OR_MAKE: Final = (
+    "Restore it from its backup, or run `pipeline keys make` if the warehouse is new;"
+    " nothing was received"
+)
 _ARN: Final = r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$"
 
 
@@ -113,7 +117,8 @@ class KeyEnvelope:
     def _found(self) -> Found:
         found = self.home.read()
         if found is None:
-            raise KeyringError(f"the keyring at {self.place} does not exist", remedy=_RESTORE)
+            problem = f"the keyring at {self.place} does not exist"
+            raise KeyringError(problem, remedy=_RESTORE_OR_MAKE)
         return found
 
     def _parsed(self, found: Found) -> _Document:

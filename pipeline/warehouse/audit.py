@@ -11,11 +11,13 @@ from uuid import UUID
 
 import psycopg
 
-from pipeline.errors import AuditRefused
+from pipeline.errors import AuditRefused, PipelineError, TableMismatch
 from pipeline.resources import postgres
 
 # The class of the SQLSTATEs that our own functions raise; their texts hold no values.
 _OURS = "PP"
+# No such schema, function or table, in appendix A of the Postgres manual.
+_NOT_MADE = {"3F000", "42883", "42P01"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,29 @@ def record(
     return _number(connection, statement, (action, *_parameters(request), detail))
 
 
+def translate(error: psycopg.Error, *, feed: str | None = None) -> PipelineError:
+    """The error of this project for what a custodian's log-in has met."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return AuditRefused(
+            "this log-in is no custodian",
+            remedy="Set PIPELINE_CUSTODIAN_URL to a log-in that is a member of the role custodian;"
+            " if it is one, run `pipeline migrate`, which gives the rights",
+            feed=feed,
+        )
+    if error.sqlstate in _NOT_MADE:
+        return not_made(feed=feed)
+    return postgres.translate(error, feed=feed)
+
+
+def not_made(*, feed: str | None = None) -> TableMismatch:
+    """The error for a warehouse that is new, or older than this code."""
+    return TableMismatch(
+        "the warehouse lacks tables, functions or roles that this needs",
+        remedy="Run `pipeline migrate` with the owner's log-in; nothing was recorded",
+        feed=feed,
+    )
+
+
 def _parameters(request: Request) -> tuple[object, ...]:
     tokens = list(request.tokens)
     return (request.feed, request.field, tokens, request.reason, request.stated_by)
@@ -153,13 +178,8 @@ def _rows(
 def _refusals() -> Iterator[None]:
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege:
-        raise AuditRefused(
-            "this log-in is no custodian",
-            remedy="Set PIPELINE_CUSTODIAN_URL to a log-in that is a member of the role custodian",
-        ) from None
     except psycopg.Error as error:
         if error.sqlstate is None or not error.sqlstate.startswith(_OURS):
-            raise postgres.translate(error) from None
+            raise translate(error) from None
         what, remedy = error.diag.message_primary, error.diag.message_hint
         raise AuditRefused(what or error.sqlstate, remedy=remedy or "Ask the owner") from None

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 
+import psycopg
+
 from pipeline.contract import Feed
 from pipeline.resources import postgres
 from pipeline.warehouse import access, schema
@@ -35,15 +37,22 @@ def migrate(url: str, feeds: Iterable[Feed]) -> Migration:
 
     Raises:
         WarehouseUnavailable: Postgres is down or takes no writes.
-        TableMismatch: The warehouse is newer than this code, the log-in may not upgrade it, or
-            a feed's table differs from its contract; then nothing was changed.
+        TableMismatch: The warehouse is newer than this code, the log-in does not own our tables,
+            or a feed's table differs from its contract; then nothing was changed.
     """
     with closing(postgres.connect(url)) as connection, postgres.translated(), connection:
-        schema.lock(connection)
-        before = schema.find_version(connection)
-        schema.upgrade(connection)
-        left_out = [*access.grant_own(connection)]
-        for feed in feeds:
-            prepare(connection, feed)
-            left_out += access.grant_feed(connection, feed)
+        try:
+            return _migrate(connection, feeds)
+        except psycopg.errors.InsufficientPrivilege:
+            raise schema.not_ours_to_make("our own tables are not this log-in's") from None
+
+
+def _migrate(connection: psycopg.Connection, feeds: Iterable[Feed]) -> Migration:
+    schema.lock(connection)
+    before = schema.find_version(connection)
+    schema.upgrade(connection)
+    left_out = [*access.grant_own(connection)]
+    for feed in feeds:
+        prepare(connection, feed)
+        left_out += access.grant_feed(connection, feed)
     return Migration(before, schema.HEAD, tuple(left_out))
