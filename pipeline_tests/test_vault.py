@@ -119,7 +119,10 @@ def test_a_vault_that_has_the_row_already_takes_the_next_batch(warehouse_url: st
 
 
 def test_one_path_may_feed_a_column_with_a_vault_and_one_without(warehouse_url: str) -> None:
-    both = replace(FEED, fields=(*FEED.fields, Field("email", Text(40), Encrypt(), column="twin")))
+    both = replace(
+        FEED,
+        fields=(*FEED.fields, Field("email", Text(40), Encrypt(), column="twin", personal=True)),
+    )
     url = prepared(warehouse_url, both)
     settle(batch([order(1, "ann@x.org")], both), url)
     ((customer, twin),) = ask(url, "SELECT customer, twin FROM shop.orders")
