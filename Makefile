@@ -18,7 +18,7 @@ stop: ## Stop the embedded services; their data stays
 	@test ! -x $(BIN)/pipeline || $(BIN)/pipeline stop
 
 test: setup ## Run the tests (ARGS="-k ledger" chooses some)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: setup ## Run ruff, the format check, mypy and the import contracts
 	$(BIN)/ruff check

@@ -45,6 +45,7 @@ LOCAL = [
 
 TEST = [
     "pytest>=9.2,<10",
+    "pytest-xdist>=3.8,<4",  # the tests wait as much as they work: two at a time take half as long
     "hypothesis>=6.170,<7",
     "moto[kms,secretsmanager,sqs,ssm]>=5.2,<6",
 ]

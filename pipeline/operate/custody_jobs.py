@@ -200,6 +200,8 @@ def _seldom(tell: Callable[[str], None]) -> Callable[[str], None]:
 
 def _choice(feed: Feed, policies: Policies, kind: str) -> dg.Field:
     """One of the feed's columns, and nothing else."""
-    values = [dg.EnumValue(each.name) for each in columns_of(feed, policies)]
-    name = f"{kind}ColumnOf_{feed.name}"  # unique among all types of the deployment
+    columns = [each.name for each in columns_of(feed, policies)]
+    values = [dg.EnumValue(name) for name in columns]
+    # Dagster keeps one type of a name for the life of a process, whatever its values.
+    name = f"{kind}ColumnOf_{feed.name}_{'_'.join(columns)}"
     return dg.Field(dg.Enum(name, values), description="The column that the pseudonyms are from.")
