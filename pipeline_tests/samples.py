@@ -13,6 +13,7 @@ from typing import Final
 from hypothesis import settings
 
 from pipeline.contract import SENT_AT, Feed, Field, Limits
+from pipeline.decode import Decoder, Row
 from pipeline.feeds import user_logins
 from pipeline.masking.key_file import KeyFile
 from pipeline.masking.keyring import Keyring
@@ -121,6 +122,12 @@ def message(body: object, *, event_id: str | None = None, **changes: object) -> 
         event_id=event_id,
     )
     return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def decode(decoder: Decoder, body: object) -> Row:
+    """What a decoder reads from a body, as `message` takes it."""
+    made = message(body)
+    return decoder.decode(made.body, made.sent_at)
 
 
 def small(feed: Feed = USER_LOGINS, **limits: object) -> Feed:

@@ -6,16 +6,15 @@ from typing import Final
 
 import pytest
 
-from pipeline.consume.batch import Row
-from pipeline.consume.decode import Decoder
+from pipeline.decode import Decoder, Row
 from pipeline.reasons import Reason, Refused
 from pipeline_tests.samples import (
     CANARY,
     EVERY_TYPE,
     SENT,
     USER_LOGINS,
+    decode,
     login,
-    message,
     reading,
 )
 
@@ -27,10 +26,6 @@ SOUND: Final = json.dumps(login())
 def with_extra(value: str, *, name: str = '"extra"') -> str:
     """A sound login with one more value, written out by hand."""
     return f"{SOUND[:-1]}, {name}: {value}}}"
-
-
-def decode(decoder: Decoder, body: object) -> Row:
-    return decoder.decode(message(body))
 
 
 def refusal(decoder: Decoder, body: object) -> tuple[Reason, str | None]:

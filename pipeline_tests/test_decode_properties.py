@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.consume.decode import Decoder
 from pipeline.contract import Feed, Field
+from pipeline.decode import Decoder
 from pipeline.masking.policies import Keep
 from pipeline.reasons import Reason, Refused
 from pipeline.types import Integer, Text
-from pipeline_tests.samples import EVERY_TYPE, USER_LOGINS, message, quickly, reading
+from pipeline_tests.samples import EVERY_TYPE, USER_LOGINS, decode, quickly, reading
 
 LOGINS: Final = Decoder(USER_LOGINS)
 READINGS: Final = Decoder(EVERY_TYPE)
@@ -46,7 +46,7 @@ WRITERS: Final[st.SearchStrategy[Callable[[object], str]]] = st.sampled_from(
 def test_an_object_without_a_repeated_key_is_never_refused_for_one(
     record: dict[str, object], writer: Callable[[object], str]
 ) -> None:
-    assert OPEN.decode(message(writer(record))).unknown == len(record)
+    assert decode(OPEN, writer(record)).unknown == len(record)
 
 
 @quickly
@@ -67,7 +67,7 @@ def test_an_object_with_a_repeated_key_is_always_refused(
     written = [f"{json.dumps(k)}{space}:{space}{json.dumps(v)}" for k, v in pairs]
     body = wrapped.format("{" + f",{space}".join(written) + "}")
     with pytest.raises(Refused) as caught:
-        OPEN.decode(message(body))
+        decode(OPEN, body)
     assert caught.value.reason is Reason.DUPLICATE_KEY
 
 
@@ -76,7 +76,7 @@ def test_an_object_with_a_repeated_key_is_always_refused(
 def test_any_body_at_all_is_read_or_refused(body: str) -> None:
     for decoder in (LOGINS, OPEN):
         try:
-            decoder.decode(message(body))
+            decode(decoder, body)
         except Refused as refused:
             assert refused.reason in Reason  # noqa: PT017 - either way is right, nothing else
 
@@ -89,6 +89,6 @@ def test_any_values_at_all_are_read_or_refused_by_a_column(
     """Fault 35."""
     columns = {each.name for each in EVERY_TYPE.fields}
     try:
-        READINGS.decode(message(reading(**dict(changes))))
+        decode(READINGS, reading(**dict(changes)))
     except Refused as refused:
         assert refused.field in columns  # noqa: PT017 - either way is right, nothing else

@@ -9,8 +9,8 @@ from typing import Final
 
 import pytest
 
-from pipeline.consume.decode import Decoder
 from pipeline.contract import Feed, Field
+from pipeline.decode import Decoder
 from pipeline.errors import SeedError
 from pipeline.masking.policies import Keep
 from pipeline.messages import Event
@@ -18,7 +18,7 @@ from pipeline.produce.generate import Recipe, evenly, generate
 from pipeline.produce.spoil import spoilable
 from pipeline.reasons import Reason, Refused
 from pipeline.types import Number
-from pipeline_tests.samples import EVERY_TYPE, USER_LOGINS, message
+from pipeline_tests.samples import EVERY_TYPE, USER_LOGINS, decode
 
 FEEDS: Final = [USER_LOGINS, EVERY_TYPE]
 NAMES: Final = [feed.name for feed in FEEDS]
@@ -34,7 +34,7 @@ def reasons(feed: Feed, events: list[Event]) -> Counter[Reason | None]:
 
     def reason(event: Event) -> Reason | None:
         try:
-            decoder.decode(message(event.body))
+            decode(decoder, event.body)
         except Refused as refused:
             return refused.reason
         return None
@@ -47,7 +47,7 @@ def test_every_event_of_a_plain_recipe_is_sound_and_another_one(feed: Feed) -> N
     events = made(feed, Recipe(count=300, random_seed=1))
     assert reasons(feed, events) == {None: 300}
     assert len({event.event_id for event in events}) == 300
-    assert sum(Decoder(feed).decode(message(event.body)).unknown for event in events) == 0
+    assert sum(decode(Decoder(feed), event.body).unknown for event in events) == 0
 
 
 @pytest.mark.parametrize("feed", FEEDS, ids=NAMES)

@@ -6,13 +6,13 @@ from typing import Final
 
 import pytest
 
-from pipeline.consume.decode import Decoder
 from pipeline.contract import SENT_AT, Feed, Field
+from pipeline.decode import Decoder
 from pipeline.masking.policies import Keep
 from pipeline.produce.spoil import spoil, spoilable
 from pipeline.reasons import Reason, Refused
 from pipeline.types import Boolean, Date, Text
-from pipeline_tests.samples import EVERY_TYPE, USER_LOGINS, login, message, reading
+from pipeline_tests.samples import EVERY_TYPE, USER_LOGINS, decode, login, reading
 
 WHOLE: Final = {
     Reason.EMPTY_BODY,
@@ -52,7 +52,7 @@ def test_a_spoilt_body_is_refused_for_exactly_its_reason(name: str, reason: Reas
     feed, record = RECORDS[name]
     body = spoil(feed, record(), reason)
     with pytest.raises(Refused) as caught:
-        Decoder(feed).decode(message(body))
+        decode(Decoder(feed), body)
     assert caught.value.reason is reason
 
 
@@ -69,7 +69,7 @@ def test_a_spoilt_body_can_be_sent(name: str, reason: Reason) -> None:
 
 def test_a_sound_record_is_sound_before_it_is_spoilt() -> None:
     for feed, record in RECORDS.values():
-        assert Decoder(feed).decode(message(json.dumps(record()))).unknown == 0
+        assert decode(Decoder(feed), json.dumps(record())).unknown == 0
 
 
 def test_what_can_be_spoilt_follows_from_the_contract() -> None:

@@ -8,20 +8,6 @@ import pandas as pd
 from pipeline.masking.vault import VaultRow
 from pipeline.messages import Message
 from pipeline.reasons import Reason
-from pipeline.types import Scalar
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a message says that keeps its contract.
-
-    Attributes:
-        values: The values in canonical form, in the order of the feed's fields; null as None.
-        unknown: How many values the contract does not name; they were dropped.
-    """
-
-    values: tuple[Scalar | None, ...] = field(repr=False)
-    unknown: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import msgspec
 import pandas as pd
 
-from pipeline.consume.batch import Decoded, Entry, Reject, Row
-from pipeline.consume.decode import Decoder
+from pipeline.consume.batch import Decoded, Entry, Reject
 from pipeline.contract import Feed
+from pipeline.decode import Decoder, Row
 from pipeline.messages import Message
 from pipeline.reasons import Reason, Refused
 
@@ -54,7 +54,7 @@ class _Batch:
 
     def add(self, message: Message) -> None:
         try:
-            row = self._decoder.decode(message)
+            row = self._decoder.decode(message.body, message.sent_at)
         except Refused as refused:
             entry = self._identity.entry(message, None)
             self._reject(Reject(entry, refused.reason, refused.field))

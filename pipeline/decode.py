@@ -1,14 +1,17 @@
-"""Decodes message bodies and holds them against the contract: a bad one costs only itself."""
+"""Decodes bodies and holds them against the contract: a bad one costs only itself.
+
+Producers and consumers read with the same code: what one takes, the other does not quarantine.
+"""
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NoReturn
 
 import msgspec
 
-from pipeline.consume.batch import Row
 from pipeline.contract import SENT_AT, Feed, Field
-from pipeline.messages import Message
 from pipeline.reasons import Reason, Refused
 from pipeline.types import Scalar
 
@@ -20,28 +23,45 @@ _Tree = dict[str, "_Tree"]
 _Object = dict[str, object]
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a body says that keeps its contract.
+
+    Attributes:
+        values: The values in canonical form, in the order of the feed's fields; null as None.
+        unknown: How many values the contract does not name; they were dropped.
+    """
+
+    values: tuple[Scalar | None, ...] = field(repr=False)
+    unknown: int
+
+
 class Decoder:
-    """Reads the messages of one feed."""
+    """Reads the bodies of one feed."""
 
     def __init__(self, feed: Feed) -> None:
         self._fields = tuple((tuple(each.path.split(".")), each) for each in feed.fields)
         self._named = _tree(feed)
 
-    def decode(self, message: Message) -> Row:
-        """What the message says.
+    def decode(self, body: str, sent_at: datetime) -> Row:
+        """What a body says.
+
+        Args:
+            body: As it is, or is to be, on the queue.
+            sent_at: When SQS took it, or is about to, UTC.
 
         Raises:
             Refused: With the reason code, and the column at fault where one is.
         """
-        record = _parse(message.body)
-        values = [self._read(record, path, each, message) for path, each in self._fields]
+        record = _parse(body)
+        values = [self._read(record, path, each, sent_at) for path, each in self._fields]
         return Row(tuple(values), _count_unknown(record, self._named))
 
     def _read(
-        self, record: _Object, path: tuple[str, ...], field: Field, message: Message
+        self, record: _Object, path: tuple[str, ...], field: Field, sent_at: datetime
     ) -> Scalar | None:
         if field.path == SENT_AT:
-            return field.type.read(message.sent_at)
+            return field.type.read(sent_at)
         try:
             value = record[path[0]] if len(path) == 1 else _at(record, path)
             if value is None:
