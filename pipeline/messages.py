@@ -58,6 +58,19 @@ class Refusals(Generic[_Sent]):
     final: tuple[_Sent, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What SQS answered to events that were sent.
+
+    Attributes:
+        message_ids: SQS's id of each event, in their order; None for one that it did not take.
+        refusals: Those that it did not take.
+    """
+
+    message_ids: tuple[str | None, ...]
+    refusals: Refusals[Event] = Refusals()
+
+
 class Queue(Protocol):
     """One feed's queue. Every call raises `QueueError` where SQS does not do its work."""
 

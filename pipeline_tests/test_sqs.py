@@ -89,11 +89,14 @@ class TestMessages:
     """On their way through the queue."""
 
     def test_what_was_sent_is_received(self, queue: SqsQueue) -> None:
-        refused: Refusals[Event] = Refusals()
-        assert queue.send(_EVENTS) == refused
+        sent = queue.send(_EVENTS)
+        assert not sent.refusals.retry
+        assert not sent.refusals.final
 
         received = _receive(queue, 3)
 
+        by_event = {each.event_id: each.message_id for each in received}
+        assert sent.message_ids == tuple(by_event[each.event_id] for each in _EVENTS)
         assert {(each.event_id, each.body) for each in received} == {
             (event.event_id, event.body) for event in _EVENTS
         }
@@ -211,9 +214,10 @@ def test_partial_failures_of_sending_are_told_apart(sqs: SQSClient, queue: SqsQu
     ]
     done = {"Id": "1", "MessageId": "m", "MD5OfMessageBody": "0"}
     with answered(sqs, "SendMessageBatch", {"Successful": [done], "Failed": failed}):
-        refusals = queue.send(_EVENTS)
+        sent = queue.send(_EVENTS)
 
-    assert refusals == Refusals(retry=(_EVENTS[2],), final=(_EVENTS[0],))
+    assert sent.refusals == Refusals(retry=(_EVENTS[2],), final=(_EVENTS[0],))
+    assert [each is not None for each in sent.message_ids] == [False, True, False]
 
 
 def test_a_receipt_that_is_none_is_refused_for_good(queue: SqsQueue) -> None:

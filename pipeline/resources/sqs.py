@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pipeline.contract import Feed
-from pipeline.messages import Event, Message, Refusals
+from pipeline.messages import Event, Message, Refusals, Sent
 from pipeline.resources.sqs_client import translated
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class SqsQueue:
         now = datetime.now(UTC)
         return [_message(each, now) for each in answer.get("Messages", ())]
 
-    def send(self, events: Sequence[Event]) -> Refusals[Event]:
+    def send(self, events: Sequence[Event]) -> Sent:
         """Sends up to 10 events of at most 1 MiB together, each with its `event_id`."""
         with translated(feed=self._feed):
             answer = self._client.send_message_batch(
@@ -104,7 +104,11 @@ class SqsQueue:
                     for place, event in enumerate(events)
                 ],
             )
-        return _refusals(events, answer.get("Failed", ()))
+        taken = {int(each["Id"]): each["MessageId"] for each in answer.get("Successful", ())}
+        return Sent(
+            message_ids=tuple(taken.get(place) for place in range(len(events))),
+            refusals=_refusals(events, answer.get("Failed", ())),
+        )
 
     def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
         """Deletes up to 10 messages."""
