@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from pipeline.errors import ContractError
 from pipeline.masking.leaks import NATIONAL_IDS, Kind
-from pipeline.masking.policies import UNDECLARED, Drop, Policy
-from pipeline.types import Date, FieldType, Timestamp
+from pipeline.masking.policies import UNDECLARED, Drop, Keep, Policy
+from pipeline.types import Date, FieldType, Texts, Timestamp
 
 SENT_AT = "@sent_at"
 """The path of the envelope's time: when SQS took the message (`SentTimestamp`). A redelivery has
@@ -34,6 +34,7 @@ _DAGSTERS = {
 _PREFIXES = (
     *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_"),
     *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_"),
+    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary_"),
 )
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _LARGEST_MESSAGE = 2**20  # bytes
@@ -185,6 +186,8 @@ class Feed:
             self._refuse("path: names joined by single dots", field=each.name)
         if each.path == SENT_AT and not isinstance(each.type, Date | Timestamp):
             self._refuse("type: the time of sending is a Date or a Timestamp", field=each.name)
+        if isinstance(each.type, Texts) and not isinstance(each.policy, Keep | Drop):
+            self._refuse("policy: a list is kept or dropped", field=each.name)
         problem = each.type.problem() or each.policy.problem(each.type, personal=each.personal)
         if problem:
             self._refuse(problem, field=each.name)

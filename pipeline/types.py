@@ -13,12 +13,13 @@ import msgspec
 
 from pipeline.reasons import Reason, Refused
 
-Scalar = str | int | float | bool | date | datetime
+Scalar = str | int | float | bool | date | datetime | list[str]
 
 _INT32 = range(-(2**31), 2**31)
 _INT64 = range(-(2**63), 2**63)
 _MAPPED_IPV4 = bytes(10) + b"\xff\xff"  # RFC 4291, section 2.5.5.2
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){0,2}", re.ASCII)
+_VERSION_SCHEMA = r"^[0-9]+(\.[0-9]+){0,2}$"  # as JSON Schema's dialect of patterns has it
 _VARCHAR_LIMIT = 10_485_760  # Postgres's largest varchar(n)
 _AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
@@ -35,6 +36,12 @@ class FieldType(Protocol):
 
     def problem(self) -> str | None:
         """What is wrong with the declaration itself, or None."""
+
+    def json_schema(self) -> dict[str, object]:
+        """What a producer may send, as JSON Schema (draft 2020-12) can say it.
+
+        Where it cannot say a rule, as for a number of bytes, it is wider than `read`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,12 @@ class Text:
             return "the shape is longer than max_length"
         return None
 
+    def json_schema(self) -> dict[str, object]:
+        """A string of bounded length; one of a list where the contract has one."""
+        if self.allowed:
+            return {"type": "string", "enum": list(self.allowed)}
+        return {"type": "string", "maxLength": self.max_length, "pattern": "^[^\\u0000]*$"}
+
 
 @dataclass(frozen=True, slots=True)
 class Integer:
@@ -118,6 +131,10 @@ class Integer:
         if self.minimum not in _INT64 or self.maximum not in _INT64:
             return "the range does not fit into 64 bits"
         return None
+
+    def json_schema(self) -> dict[str, object]:
+        """A whole number in its range."""
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +165,12 @@ class Number:
         """An empty range."""
         return None if self.minimum <= self.maximum else "minimum is above maximum"
 
+    def json_schema(self) -> dict[str, object]:
+        """A number in its range."""
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        finite = {name: bound for name, bound in bounds.items() if math.isfinite(bound)}
+        return {"type": "number", **finite}
+
 
 @dataclass(frozen=True, slots=True)
 class Boolean:
@@ -167,6 +190,10 @@ class Boolean:
     def problem(self) -> str | None:
         """Nothing can be wrong."""
         return None
+
+    def json_schema(self) -> dict[str, object]:
+        """A truth value."""
+        return {"type": "boolean"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +220,10 @@ class Timestamp:
         """Nothing can be wrong."""
         return None
 
+    def json_schema(self) -> dict[str, object]:
+        """A string with date, time and offset."""
+        return {"type": "string", "format": "date-time"}
+
 
 @dataclass(frozen=True, slots=True)
 class Date:
@@ -217,6 +248,10 @@ class Date:
     def problem(self) -> str | None:
         """Nothing can be wrong."""
         return None
+
+    def json_schema(self) -> dict[str, object]:
+        """A string with a day."""
+        return {"type": "string", "format": "date"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +292,10 @@ class Version:
         """A number of digits that no bigint has room for."""
         return None if self.digits in range(1, 5) else "digits must be between 1 and 4"
 
+    def json_schema(self) -> dict[str, object]:
+        """A string of one to three numbers."""
+        return {"type": "string", "pattern": _VERSION_SCHEMA}
+
 
 @dataclass(frozen=True, slots=True)
 class IpAddress:
@@ -286,9 +325,94 @@ class IpAddress:
         """Nothing can be wrong."""
         return None
 
+    def json_schema(self) -> dict[str, object]:
+        """A string that is an address of either kind."""
+        return {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A list of strings, kept in a column of their array: it may be kept or dropped, not masked.
+
+    Attributes:
+        each: What each string may be.
+        max_items: How many there may be.
+    """
+
+    each: Text
+    max_items: int
+
+    @property
+    def sql(self) -> str:
+        """An array of text: Postgres would not hold an array to a length."""
+        return "text[]"
+
+    def read(self, value: object) -> list[str]:
+        """The strings themselves."""
+        if not isinstance(value, list):
+            raise Refused(Reason.WRONG_TYPE)
+        if len(value) > self.max_items:
+            raise Refused(Reason.TOO_LONG)
+        return [self.each.read(item) for item in value]
+
+    def problem(self) -> str | None:
+        """No room for any string, or what is wrong with the strings' type."""
+        return "max_items must be positive" if self.max_items < 1 else self.each.problem()
+
+    def json_schema(self) -> dict[str, object]:
+        """An array of strings."""
+        return {"type": "array", "maxItems": self.max_items, "items": self.each.json_schema()}
+
+
+@dataclass(frozen=True, slots=True)
+class JsonObject:
+    """Any JSON object, as a whole: for envelopes whose contents only their reader knows.
+
+    Its canonical form is its text, without white space and with each object's keys in order, so
+    that two spellings of one object end in one pseudonym.
+
+    Attributes:
+        max_bytes: Of the canonical form, in UTF-8.
+    """
+
+    max_bytes: int
+
+    @property
+    def sql(self) -> str:
+        """Jsonb."""
+        return "jsonb"
+
+    def read(self, value: object) -> str:
+        """The canonical form."""
+        if not isinstance(value, dict):
+            raise Refused(Reason.WRONG_TYPE)
+        encoded = msgspec.json.encode(value, order="deterministic")
+        if len(encoded) > self.max_bytes:
+            raise Refused(Reason.TOO_LONG)
+        if b"\\u0000" in encoded and _holds_nul(value):
+            raise Refused(Reason.NUL_CHARACTER)
+        return encoded.decode()
+
+    def problem(self) -> str | None:
+        """No room for any object."""
+        return None if self.max_bytes > 1 else "max_bytes must be at least 2"
+
+    def json_schema(self) -> dict[str, object]:
+        """An object."""
+        return {"type": "object"}
+
 
 def _bytes_in_nfc(value: str) -> int:
     return len(value) if value.isascii() else len(unicodedata.normalize("NFC", value).encode())
+
+
+def _holds_nul(value: object) -> bool:
+    """Whether a key or a string in it holds U+0000, which no text of Postgres does."""
+    if isinstance(value, dict):
+        return any(_holds_nul(each) for pair in value.items() for each in pair)
+    if isinstance(value, list):
+        return any(_holds_nul(each) for each in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def _canonical_ipv6(value: str) -> str:

@@ -27,6 +27,7 @@ from pipeline.types import (
     IpAddress,
     Number,
     Text,
+    Texts,
     Timestamp,
     Version,
 )
@@ -59,6 +60,11 @@ FIELD_RULES: dict[str, tuple[Callable[[], Feed], str, str]] = {
         lambda: feed(Field("email", Text(9), Keep(), personal=True)),
         "email",
         "a personal field may be kept only with a reason",
+    ),
+    "masked list": (
+        lambda: feed(Field("names", Texts(Text(9), 3), Pseudonymize(), personal=True)),
+        "names",
+        "policy: a list is kept or dropped",
     ),
     "prefix of a text": (
         lambda: feed(Field("ip", Text(45), IpPrefix())),

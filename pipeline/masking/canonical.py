@@ -5,7 +5,7 @@ import socket
 import unicodedata
 from collections.abc import Sequence
 
-from pipeline.types import FieldType, IpAddress, Text
+from pipeline.types import FieldType, IpAddress, JsonObject, Text
 
 _SHORTEST = 32  # bytes: names, phone numbers and most ids are all of one length
 _IPV4 = 4
@@ -50,6 +50,9 @@ def largest(kind: FieldType) -> int:
         return _IPV6
     if isinstance(kind, Text):
         return _padded(kind.max_bytes or kind.max_length * _BYTES_PER_CHARACTER)
+    if isinstance(kind, JsonObject):
+        # Composing the characters of a text never makes more than three times its bytes.
+        return _padded(3 * kind.max_bytes)
     return _OTHERS_BYTES
 
 

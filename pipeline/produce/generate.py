@@ -21,8 +21,10 @@ from pipeline.types import (
     FieldType,
     Integer,
     IpAddress,
+    JsonObject,
     Number,
     Text,
+    Texts,
     Timestamp,
     Version,
 )
@@ -155,7 +157,7 @@ class _Maker:
         return self._rng.choice(pool)
 
 
-def _sample(kind: FieldType, rng: random.Random) -> object:  # noqa: PLR0911 - one return a type
+def _sample(kind: FieldType, rng: random.Random) -> object:  # noqa: C901, PLR0911 - one return a type
     """A realistic JSON value of a type."""
     match kind:
         case Text():
@@ -174,6 +176,10 @@ def _sample(kind: FieldType, rng: random.Random) -> object:  # noqa: PLR0911 - o
             return _moment(rng).isoformat()
         case Date():
             return _moment(rng).date().isoformat()
+        case Texts():
+            return [_text(kind.each, rng) for _ in range(rng.randint(1, kind.max_items))]
+        case JsonObject():
+            return {"n": rng.randrange(100)} if kind.max_bytes >= len('{"n":99}') else {}
     raise SeedError(
         f"no sample values are known for the type {type(kind).__name__}",
         remedy="Seed from a file instead",
