@@ -14,7 +14,7 @@ from pipeline_tests.outside_world import ask
 EVERYBODY: Final = (*ROLES, "public")
 
 QUARANTINE: Final = "feed key message_id reason field receive_count sent_at"
-ACCOUNT: Final = "batch_id feed run_id received loaded duplicate quarantined"
+ACCOUNT: Final = "batch_id feed run_id received loaded duplicate quarantined released"
 
 MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     # object: role: what it may; with columns, those only. Who is not named may nothing.
@@ -45,7 +45,11 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
         "auditor": {"SELECT": "*"},
     },
     "pipeline.audit": {"auditor": {"SELECT": "*"}},
-    "pipeline.schema_version": {"loader": {"SELECT": "*"}},
+    "pipeline.fetch": {"loader": {"SELECT": "*", "INSERT": "*", "UPDATE": "*"}},
+    "pipeline.idempotency": {
+        "producer": {"SELECT": "*", "INSERT": "*", "UPDATE": "*", "DELETE": "*"}
+    },
+    "pipeline.schema_version": {"loader": {"SELECT": "*"}, "producer": {"SELECT": "*"}},
     "public.user_logins": {
         "loader": {"SELECT": "*", "INSERT": "*"},
         "analyst": {"SELECT": "*"},
@@ -68,6 +72,7 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     "pipeline.refuse_change()": {},
     "schema pipeline": {
         "loader": {"USAGE": "*"},
+        "producer": {"USAGE": "*"},
         "custodian": {"USAGE": "*"},
         "auditor": {"USAGE": "*"},
     },

@@ -38,13 +38,15 @@ CREATE TABLE user_logins(
     user_id varchar(128), device_type varchar(32), masked_ip varchar(256),
     masked_device_id varchar(256), locale varchar(32), app_version integer, create_date date);
 """
-_FILLED: Final = (
-    "public.user_logins",
-    "pipeline.ledger",
-    "pipeline.quarantine",
-    "pipeline.account",
-    "pipeline.keyring",
-)
+_FILLED: Final = {
+    "public.user_logins": "*",
+    "pipeline.ledger": "*",
+    "pipeline.quarantine": "*",
+    # Version 0003 added a column.
+    "pipeline.account": "batch_id, feed, run_id, received, loaded, duplicate, quarantined,"
+    " committed_at",
+    "pipeline.keyring": "*",
+}
 
 
 def make_at(url: str, version: str | None) -> None:
@@ -64,8 +66,8 @@ def dump(url: str) -> dict[str, bytes]:
     """Every byte of the tables that there were before versions."""
     with psycopg.connect(url) as connection:
         found = {}
-        for table in _FILLED:
-            statement = f"COPY (SELECT * FROM {table} ORDER BY 1, 2) TO STDOUT".encode()
+        for table, columns in _FILLED.items():
+            statement = f"COPY (SELECT {columns} FROM {table} ORDER BY 1, 2) TO STDOUT".encode()
             with connection.cursor() as cursor, cursor.copy(statement) as copied:
                 found[table] = b"".join(bytes(piece) for piece in copied)
         return found

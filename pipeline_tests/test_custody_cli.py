@@ -368,7 +368,7 @@ def test_everything_works_on_embedded_services_out_of_the_box(folder: Path) -> N
     assert succeeds(environment, *opening) == shown
     deletion = ("forget", "user_logins", "masked_ip", "--pseudonym", tokens[0], "--delete-rows")
     assert "rows deleted: 1\n" in succeeds(environment, *deletion, *WHY)
-    assert "version 0002" in succeeds(environment, "migrate")
+    assert "version 0003" in succeeds(environment, "migrate")
     code, _ = fails(environment, "unmask", "user_logins", "user_id", "x", *WHY)
     assert code == "E_CONTRACT"
     assert pipeline(environment, "unmask", "user_logins").returncode == 2

@@ -59,7 +59,9 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
     assert tables == [
         ("pipeline", "account"),
         ("pipeline", "audit"),
+        ("pipeline", "fetch"),
         ("pipeline", "forgotten"),
+        ("pipeline", "idempotency"),
         ("pipeline", "keyring"),
         ("pipeline", "keyring_version"),
         ("pipeline", "ledger"),

@@ -13,12 +13,12 @@ from psycopg import sql
 
 from pipeline.contract import Feed
 
-ROLES: Final = ("loader", "analyst", "custodian", "auditor")
+ROLES: Final = ("loader", "producer", "analyst", "custodian", "auditor")
 """Groups that nobody logs in as; log-ins are made members of them."""
 
 _IN_LEDGER = "feed, key, content"
 _IN_QUARANTINE = "feed, key, message_id, reason, field, receive_count, sent_at"
-_IN_ACCOUNT = "batch_id, feed, run_id, received, loaded, duplicate, quarantined"
+_IN_ACCOUNT = "batch_id, feed, run_id, received, loaded, duplicate, quarantined, released"
 
 # Columns are named where a table has one that the role has no business with: a time is always
 # the server's, and what is sealed is read by nobody.
@@ -33,6 +33,12 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "INSERT, SELECT ON pipeline.keyring_version",
         "INSERT (feed, field, token, subject, sealed) ON pipeline.vault",
         "SELECT (feed, field, subject) ON pipeline.forgotten",
+        "INSERT, SELECT, UPDATE ON pipeline.fetch",
+        "SELECT ON pipeline.schema_version",
+    ),
+    "producer": (
+        "USAGE ON SCHEMA pipeline",
+        "INSERT, SELECT, UPDATE, DELETE ON pipeline.idempotency",
         "SELECT ON pipeline.schema_version",
     ),
     "custodian": (
@@ -65,6 +71,7 @@ _ON_FEED_TABLES: Final[dict[str, tuple[LiteralString, ...]]] = {
 # Everybody has these on most servers, but not where somebody has tightened them.
 _ON_THE_DATABASE: Final[dict[str, tuple[LiteralString, ...]]] = {
     "loader": ("CONNECT", "TEMPORARY"),
+    "producer": ("CONNECT",),
     "analyst": ("CONNECT",),
     "custodian": ("CONNECT",),
     "auditor": ("CONNECT",),

@@ -13,7 +13,7 @@ import psycopg
 from pipeline.errors import TableMismatch
 from pipeline.warehouse import access
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 """The version that this code works with."""
 
 SCHEMA: Final = "pipeline"
