@@ -30,6 +30,7 @@ RUN = [
     "rich>=15,<16",
     # The API fetcher: requests side by side, with time limits; and retries with jitter.
     "httpx>=0.28,<0.29",
+    "httpcore>=1,<2",  # httpx's network, where the fetcher checks the addresses that it connects to
     "stamina>=26.1,<27",
     # The embedded queue: httptools and uvloop are what make an asyncio server quick enough.
     "uvicorn>=0.54,<0.55",

@@ -46,6 +46,8 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     },
     "pipeline.audit": {"auditor": {"SELECT": "*"}},
     "pipeline.fetch": {"loader": {"SELECT": "*", "INSERT": "*", "UPDATE": "*"}},
+    "pipeline.fetch_page": {"loader": {"SELECT": "*", "INSERT": "*", "UPDATE": "*"}},
+    "pipeline.fetch_source": {"loader": {"SELECT": "*", "INSERT": "*", "UPDATE": "*"}},
     "pipeline.idempotency": {
         "producer": {"SELECT": "*", "INSERT": "*", "UPDATE": "*", "DELETE": "*"}
     },

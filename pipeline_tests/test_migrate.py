@@ -76,7 +76,7 @@ class TestMigrate:
                     " WHERE table_schema IN ('public', 'lab', 'pipeline')",
                 )
             )
-            == 13
+            == 15
         )
 
     def test_it_may_be_done_again(self, warehouse_url: str) -> None:

@@ -60,6 +60,8 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
         ("pipeline", "account"),
         ("pipeline", "audit"),
         ("pipeline", "fetch"),
+        ("pipeline", "fetch_page"),
+        ("pipeline", "fetch_source"),
         ("pipeline", "forgotten"),
         ("pipeline", "idempotency"),
         ("pipeline", "keyring"),

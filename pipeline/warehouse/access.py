@@ -33,7 +33,7 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "INSERT, SELECT ON pipeline.keyring_version",
         "INSERT (feed, field, token, subject, sealed) ON pipeline.vault",
         "SELECT (feed, field, subject) ON pipeline.forgotten",
-        "INSERT, SELECT, UPDATE ON pipeline.fetch",
+        "INSERT, SELECT, UPDATE ON pipeline.fetch, pipeline.fetch_page, pipeline.fetch_source",
         "SELECT ON pipeline.schema_version",
     ),
     "producer": (
