@@ -3,11 +3,15 @@
 import typer
 
 from benchmarks.drain import drain
+from benchmarks.enrich import enrich
 from benchmarks.masking import masking
+from benchmarks.serve import serve
 
 app = typer.Typer(add_completion=False)
 app.command()(drain)
+app.command()(enrich)
 app.command()(masking)
+app.command()(serve)
 
 
 @app.callback(invoke_without_command=True)
@@ -16,6 +20,8 @@ def every(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         masking()
         drain()
+        enrich()
+        serve()
 
 
 app()

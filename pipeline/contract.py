@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from pipeline.enrichment import ENRICHED, Enrichment
 from pipeline.errors import ContractError
 from pipeline.masking.leaks import NATIONAL_IDS, Kind
 from pipeline.masking.policies import UNDECLARED, Drop, Keep, Policy
@@ -34,7 +35,7 @@ _DAGSTERS = {
 _PREFIXES = (
     *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_"),
     *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_"),
-    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary_"),
+    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary"),
 )
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _LARGEST_MESSAGE = 2**20  # bytes
@@ -47,7 +48,8 @@ class Field:
 
     Attributes:
         path: Where the value stands in the message; dots lead into nested objects
-            (`"device.id"`). `SENT_AT` for the time at which SQS took the message.
+            (`"device.id"`). `SENT_AT`: the time at which SQS took the message. `ENRICHED` and
+            more: what the feed's enrichment adds.
         type: What the value may be.
         policy: What becomes of it on the way into the table. Leaving it out is refused.
         column: The column's name; the last part of the path if not given.
@@ -68,6 +70,16 @@ class Field:
     def name(self) -> str:
         """The column's name."""
         return self.column or self.path.rpartition(".")[2].removeprefix("@")
+
+    @property
+    def enriched(self) -> bool:
+        """Whether the feed's enrichment adds the value."""
+        return self.path.startswith(ENRICHED)
+
+    @property
+    def sent(self) -> bool:
+        """Whether the producer sends the value, in the body."""
+        return self.path != SENT_AT and not self.enriched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +138,7 @@ class Feed:
         key: Paths of the fields that together identify an event, for producers that send no
             `event_id`. Empty: the `event_id` attribute, or else SQS's message id.
         limits: How the queue is worked off.
+        enrichment: What is done for each record before it is masked, if anything is.
         national_ids: The kinds of ids that the leak scan looks for, beside those that it always
             does.
     """
@@ -137,6 +150,7 @@ class Feed:
     fields: tuple[Field, ...]
     key: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    enrichment: Enrichment | None = None
     national_ids: tuple[Kind, ...] = ()
 
     def __post_init__(self) -> None:
@@ -153,6 +167,7 @@ class Feed:
             self._refuse(f"national_ids: of {', '.join(sorted(NATIONAL_IDS))}")
         for name, rule in self.limits.problems():
             self._refuse(f"limits.{name} {rule}")
+        self._check_enrichment()
 
     @property
     def schema_and_table(self) -> tuple[str, str]:
@@ -210,8 +225,20 @@ class Feed:
         for path in self.key:
             if path not in by_path:
                 self._refuse("key: a field of this feed", field=path)
-            if by_path[path].nullable:
-                self._refuse("key: a field that is never null", field=path)
+            if by_path[path].nullable or by_path[path].enriched:
+                self._refuse("key: a field that is never null, nor enriched", field=path)
+
+    def _check_enrichment(self) -> None:
+        added = [each.name for each in self.fields if each.enriched]
+        if self.enrichment is None:
+            if added:
+                self._refuse(f"path: {ENRICHED} in a feed with an enrichment", field=added[0])
+            return
+        if not added:
+            self._refuse(f"enrichment: at least one field whose path begins {ENRICHED}")
+        others = self.limits.visibility_seconds + self.limits.receive_seconds
+        for name, rule in self.enrichment.problems(self.limits.hold_seconds - others):
+            self._refuse(f"enrichment.{name} {rule}")
 
     def _check_identifier(self, name: str, what: str, *, field: str | None = None) -> None:
         if not _IDENTIFIER.fullmatch(name) or len(name.encode()) > _IDENTIFIER_BYTES:

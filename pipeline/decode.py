@@ -4,7 +4,7 @@ Producers and consumers read with the same code: what one takes, the other does 
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NoReturn
@@ -12,6 +12,7 @@ from typing import NoReturn
 import msgspec
 
 from pipeline.contract import SENT_AT, Feed, Field
+from pipeline.enrichment import ENRICHED
 from pipeline.reasons import Reason, Refused
 from pipeline.types import Scalar
 
@@ -28,7 +29,8 @@ class Row:
     """What a body says that keeps its contract.
 
     Attributes:
-        values: The values in canonical form, in the order of the feed's fields; null as None.
+        values: The values in canonical form, in the order of the feed's fields; null as None, and
+            so is what an enrichment is to add.
         unknown: How many values the contract does not name; they were dropped.
     """
 
@@ -40,8 +42,11 @@ class Decoder:
     """Reads the bodies of one feed."""
 
     def __init__(self, feed: Feed) -> None:
-        self._fields = tuple((tuple(each.path.split(".")), each) for each in feed.fields)
-        self._named = _tree(feed)
+        # No way into the body leads to what is added later.
+        self._fields = tuple(
+            (() if each.enriched else tuple(each.path.split(".")), each) for each in feed.fields
+        )
+        self._named = _tree(path for path, each in self._fields if each.sent)
 
     def decode(self, body: str, sent_at: datetime) -> Row:
         """What a body says.
@@ -62,29 +67,60 @@ class Decoder:
     ) -> Scalar | None:
         if field.path == SENT_AT:
             return field.type.read(sent_at)
-        try:
-            value = record[path[0]] if len(path) == 1 else _at(record, path)
-            if value is None:
-                if field.nullable:
-                    return None
-                raise Refused(Reason.NULL)
-            return field.type.read(value)
-        except KeyError:
+        return _read(record, path, field) if path else None
+
+
+class Enriched:
+    """Reads what the enrichment of one feed adds."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._fields = tuple(
+            (tuple(each.path.removeprefix(ENRICHED).split(".")), each)
+            for each in feed.fields
+            if each.enriched
+        )
+        self._named = _tree(path for path, _ in self._fields)
+
+    def read(self, added: object) -> Row:
+        """What was added, as if it stood in the body of a message.
+
+        Returns:
+            The values of the enriched fields, in their order, and how many others were dropped.
+
+        Raises:
+            Refused: It breaks a rule of the contract.
+            Exception: It is nothing that JSON could hold.
+        """
+        # There and back: no type, no reference of the function's own gets any further.
+        record = _decoder.decode(msgspec.json.encode(added))
+        if not isinstance(record, dict):
+            raise Refused(Reason.NOT_AN_OBJECT)
+        values = [_read(record, path, each) for path, each in self._fields]
+        return Row(tuple(values), _count_unknown(record, self._named))
+
+
+def _read(record: _Object, path: tuple[str, ...], field: Field) -> Scalar | None:
+    try:
+        value = record[path[0]] if len(path) == 1 else _at(record, path)
+        if value is None:
             if field.nullable:
                 return None
-            raise Refused(Reason.MISSING, field=field.name) from None
-        except Refused as refused:
-            raise Refused(refused.reason, field=field.name) from None
+            raise Refused(Reason.NULL)
+        return field.type.read(value)
+    except KeyError:
+        if field.nullable:
+            return None
+        raise Refused(Reason.MISSING, field=field.name) from None
+    except Refused as refused:
+        raise Refused(refused.reason, field=field.name) from None
 
 
-def _tree(feed: Feed) -> _Tree:
+def _tree(paths: Iterable[tuple[str, ...]]) -> _Tree:
     """The names of the contract as nested dicts, empty at the leaves."""
     tree: _Tree = {}
-    for each in feed.fields:
-        if each.path == SENT_AT:
-            continue
+    for path in paths:
         branch = tree
-        for name in each.path.split("."):
+        for name in path:
             branch = branch.setdefault(name, {})
     return tree
 

@@ -15,10 +15,15 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     │   ├── WarehouseUnavailable   down, full, read-only, locked: passes by itself
     │   └── TableMismatch      the table and the contract disagree: a person must act
     ├── AuditRefused           a request to unmask or forget breaks a rule, or the log-in may not
+    ├── EnrichmentError        no record of a batch could be enriched: the service, not the records
     ├── AccountError           the numbers of a batch do not add up; the transaction is undone
     ├── RunFailed              a run in this process failed; holds the text of its error
     ├── SeedError              a seed file or a seed setting is wrong
+    ├── FetchError             a source's API, or the ledger of what was fetched, is not in order
+    │   └── FetchBusy          another fetcher works on the same range
+    ├── TrafficError           a setting of generated traffic is wrong, or none of it was taken
     ├── LocalServiceError      the embedded Postgres or queue did not start
+    ├── Overloaded             a bound of the REST service is reached: passes by itself
     └── UnexpectedError        a bug: the type and the line of the original, not its text
 """
 
@@ -130,6 +135,12 @@ class AuditRefused(PipelineError):
     code = "E_AUDIT_REFUSED"
 
 
+class EnrichmentError(PipelineError):
+    """No record of a batch could be enriched: nothing is wrong with the messages."""
+
+    code = "E_ENRICHMENT"
+
+
 class AccountError(PipelineError):
     """Received, loaded, duplicate, quarantined and released do not add up."""
 
@@ -148,10 +159,34 @@ class SeedError(PipelineError):
     code = "E_SEED"
 
 
+class TrafficError(PipelineError):
+    """A setting of generated traffic is wrong, or the REST service did not take an event."""
+
+    code = "E_TRAFFIC"
+
+
+class FetchError(PipelineError):
+    """A source's API breaks its contract or a bound, or the ledger of what was fetched does."""
+
+    code = "E_FETCH"
+
+
+class FetchBusy(FetchError):
+    """Another fetcher works on the same range of the same source."""
+
+    code = "E_FETCH_BUSY"
+
+
 class LocalServiceError(PipelineError):
     """The embedded Postgres or the embedded queue did not start."""
 
     code = "E_LOCAL_SERVICE"
+
+
+class Overloaded(PipelineError):
+    """The REST service holds as much as it may; nothing was accepted."""
+
+    code = "E_OVERLOADED"
 
 
 class UnexpectedError(PipelineError):

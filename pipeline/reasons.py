@@ -30,6 +30,9 @@ class Reason(StrEnum):
     BAD_VERSION = "bad_version"
     VERSION_PART_TOO_LARGE = "version_part_too_large"
 
+    # The call that was to add to it
+    ENRICHMENT_FAILED = "enrichment_failed"
+
     # What only the ledger and the table can tell
     CONFLICT = "conflict"  # the same event id as an earlier message, but other contents
     REFUSED_BY_DATABASE = "refused_by_database"

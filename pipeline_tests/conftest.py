@@ -6,4 +6,5 @@ pytest_plugins = [
     "pipeline_tests.world_fixtures",
     "pipeline_tests.privacy_fixtures",
     "pipeline_tests.audit_fixtures",
+    "pipeline_tests.fetch_fixtures",
 ]

@@ -100,6 +100,10 @@ TAMPERING: dict[str, list[tuple[LiteralString, LiteralString]]] = {
             "UPDATE pipeline.account SET received = received - 1",
         ),
         (
+            "UPDATE pipeline.account SET released = released + 1",
+            "UPDATE pipeline.account SET released = released - 1",
+        ),
+        (
             "UPDATE pipeline.quarantine SET feed = 'another'",
             "UPDATE pipeline.quarantine SET feed = 'user_logins'",
         ),

@@ -52,13 +52,18 @@ def add_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFee
 
 
 def test_the_feeds_of_the_folder_are_found() -> None:
-    assert feeds.discover() == (USER_LOGINS,)
+    assert [feed.name for feed in feeds.discover()] == ["messages", "pokemon", "user_logins"]
     assert feeds.find("user_logins") is USER_LOGINS
 
 
 def test_an_added_file_is_found_in_the_order_of_names(add_feed: AddFeed) -> None:
     add_feed("orders", ORDERS)
-    assert [feed.name for feed in feeds.discover()] == ["orders", "user_logins"]
+    assert [feed.name for feed in feeds.discover()] == [
+        "messages",
+        "orders",
+        "pokemon",
+        "user_logins",
+    ]
     assert feeds.find("orders").queue == "orders-queue"
 
 
@@ -132,5 +137,5 @@ def test_a_wrong_feed_stops_the_definitions_with_feed_field_and_rule(add_feed: A
 
 
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
-    with pytest.raises(ContractError, match=r"no feed of that name\. Choose one of: user_logins"):
+    with pytest.raises(ContractError, match=r"no feed of that name\. Choose one of: messages, pok"):
         feeds.find("logins")

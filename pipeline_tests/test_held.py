@@ -12,7 +12,7 @@ from pipeline.consume.held import Held, tens
 from pipeline.contract import Limits
 from pipeline.errors import QueueError
 from pipeline.messages import Message, Refusals
-from pipeline_tests.held_case import QUICK, blank, hearts
+from pipeline_tests.held_case import QUICK, SLOW, blank, hearts
 from pipeline_tests.outside_world import StandInQueue
 from pipeline_tests.samples import eventually
 
@@ -139,3 +139,48 @@ class TestHeartbeat:
 
         assert "held for 1 s: letting go" in caplog.text
         assert len(queue.hidden) <= 2
+
+
+class TestGivingBack:
+    """Releasing some, and holding the others."""
+
+    def test_some_are_released_by_their_deliveries_and_the_rest_is_acknowledged(self) -> None:
+        once, often, kept = blank(3), blank(12, receive_count=4), blank(2)
+        queue = StandInQueue()
+        held = Held(queue, SLOW)
+        held.add([*once, *kept, *often])
+
+        assert held.give_back([*once, *often]) == 15
+
+        pauses = {each.receipt: pause for some, pause in queue.hidden for each in some}
+        assert pauses == {each.receipt: 10 for each in once} | {each.receipt: 80 for each in often}
+        assert held.acknowledge() == 0
+        assert [each for some in queue.deleted for each in some] == kept
+
+    def test_what_sqs_does_not_take_back_is_not_acknowledged_either(self) -> None:
+        """Fault 8: it comes back when its visibility ends."""
+        some, kept = blank(2), blank(1)
+        queue = StandInQueue(hide=_refusing)
+        held = Held(queue, SLOW)
+        held.add([*some, *kept])
+
+        assert held.give_back(some) == 0
+
+        assert held.acknowledge() == 0
+        assert [each for portion in queue.deleted for each in portion] == kept
+
+    def test_the_heart_goes_on_for_what_is_still_held_and_only_for_that(self) -> None:
+        some, kept = blank(2), blank(3)
+        queue = StandInQueue()
+        with closing(Held(queue, QUICK)) as held:
+            held.add([*some, *kept])
+            held.give_back(some)
+            eventually(lambda: len(queue.hidden) >= 3)
+        assert queue.hidden[0] == (some, 10)
+        assert all(each in kept for portion, _ in queue.hidden[1:] for each in portion)
+
+    def test_how_long_it_may_hold_at_all_runs_down(self) -> None:
+        with closing(Held(StandInQueue(), QUICK)) as held:
+            first = held.seconds_left
+            assert first <= QUICK.hold_seconds
+            eventually(lambda: held.seconds_left < first)

@@ -75,6 +75,7 @@ def test_a_sound_record_is_sound_before_it_is_spoilt() -> None:
 def test_what_can_be_spoilt_follows_from_the_contract() -> None:
     assert set(spoilable(FLAGS)) == WHOLE | {Reason.WRONG_TYPE}
     assert set(spoilable(EVERY_TYPE)) == set(Reason) - {
+        Reason.ENRICHMENT_FAILED,
         Reason.CONFLICT,
         Reason.REFUSED_BY_DATABASE,
     }

@@ -1,4 +1,4 @@
-"""A feed as Dagster shows it: an asset made of four ops, its job, its sensor and its checks."""
+"""A feed as Dagster shows it: an asset made of its ops, its job, its sensor and its checks."""
 
 import statistics
 import time
@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 import dagster as dg
 
 from pipeline.consume.batch import Account, Decoded
+from pipeline.consume.calls import Outcome
 from pipeline.consume.checks import checks
+from pipeline.consume.enrich import enrich, find_settled
 from pipeline.consume.held import Held
 from pipeline.consume.load import Load, settle
 from pipeline.consume.metadata import column_schema, preview
@@ -54,6 +56,7 @@ class InHand:
         keyring: The keys.
         url: The warehouse.
         seconds: The time that each stage has taken.
+        outcome: What the enrichment came to, where the feed has one.
         account: What became of the messages, once it is committed.
     """
 
@@ -62,6 +65,7 @@ class InHand:
     keyring: Keyring
     url: str
     seconds: dict[str, float]
+    outcome: Outcome | None = None
     account: Account | None = None
 
     def __repr__(self) -> str:
@@ -70,6 +74,7 @@ class InHand:
 
 def _asset(feed: Feed) -> dg.AssetsDefinition:
     extract, masked, load, acknowledge = _extract(feed), _mask(feed), _load(feed), _ack(feed)
+    enriched = None if feed.enrichment is None else _enrich(feed)
 
     @dg.graph_asset(
         name=feed.name,
@@ -83,7 +88,8 @@ def _asset(feed: Feed) -> dg.AssetsDefinition:
         },
     )
     def the_asset() -> dg.MaterializeResult[None]:
-        result: dg.MaterializeResult[None] = acknowledge(load(masked(extract())))
+        extracted = extract() if enriched is None else enriched(extract())
+        result: dg.MaterializeResult[None] = acknowledge(load(masked(extracted)))
         return result
 
     return the_asset
@@ -138,6 +144,30 @@ def _warn_of_log(context: dg.OpExecutionContext, feed: Feed, url: str) -> None:
         context.log.warning(
             "Postgres's log may keep rows and values (docs/privacy.md, Logs): %s", "; ".join(risks)
         )
+
+
+def _enrich(feed: Feed) -> dg.OpDefinition:
+    @dg.op(name=f"enrich_{feed.name}", description="Calls the feed's enrichment for each record.")
+    def enriched(context: dg.OpExecutionContext, hand: InHand) -> InHand:
+        with _stage(context, feed, hand, "enrich"):
+            settled = find_settled(feed, hand.batch, hand.url)
+            # After the last beat a message stays hidden for half of its time and more: that much
+            # is left to load what was enriched.
+            room = hand.held.seconds_left - feed.limits.visibility_seconds
+            added = enrich(feed, hand.batch, settled, time.monotonic() + room)
+            hand.held.give_back(added.released)
+        outcome = added.outcome
+        context.log.info("enriched %d records in %d calls", len(outcome.rows), outcome.attempts)
+        if outcome.failures or added.released:
+            context.log.warning(
+                "failed %d: %s; released %d",
+                len(outcome.failures),
+                outcome.causes,
+                len(added.released),
+            )
+        return replace(hand, batch=added.batch, outcome=outcome)
+
+    return enriched
 
 
 def _mask(feed: Feed) -> dg.OpDefinition:
@@ -199,8 +229,18 @@ def _metadata(feed: Feed, hand: InHand, left: int) -> dict[str, dg.MetadataValue
         "unknown fields dropped": hand.batch.unknown,
         "messages per second": account.received / max(sum(seconds.values()), 1e-9),
         **{f"seconds/{stage}": value for stage, value in seconds.items()},
+        **({} if hand.outcome is None else _enriched(hand.outcome)),
         "oldest age on arrival (s)": max(ages, default=0.0),
         "median age on arrival (s)": statistics.median(ages) if ages else 0.0,
         "preview": preview(feed, hand.batch.frame),
         "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(feed)),
+    }
+
+
+def _enriched(outcome: Outcome) -> dict[str, float | int]:
+    return {
+        "enriched": len(outcome.rows),
+        "enrichment failed": len(outcome.failures),
+        "enrichment attempts": outcome.attempts,
+        "enrichment median (ms)": outcome.median_ms,
     }

@@ -53,6 +53,7 @@ class Decoded:
         received: How many messages the batch holds.
         duplicates: How many of them repeat another one of the batch.
         unknown: How many values were dropped because the contract does not name them.
+        released: How many it no longer holds because they could not be enriched.
         vault: What the vault is to keep of it, sealed, once it is masked.
     """
 
@@ -62,6 +63,7 @@ class Decoded:
     received: int
     duplicates: int
     unknown: int
+    released: int = 0
     vault: tuple[VaultRow, ...] = ()
 
 

@@ -26,7 +26,7 @@ _ADVICE = (
 )
 
 _ACCOUNT = """
-SELECT received, loaded, duplicate, quarantined,
+SELECT received, loaded, duplicate, quarantined, released,
        (SELECT count(*) FROM pipeline.ledger l
         WHERE l.feed = a.feed AND l.settled_at = a.committed_at),
        (SELECT count(*) FROM pipeline.quarantine q
@@ -44,7 +44,8 @@ def _account_check(feed: Feed, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset=asset,
         name="account_adds_up",
-        description="received = loaded + duplicate + quarantined, as ledger and quarantine have it",
+        description="received = loaded + duplicate + quarantined + released, as ledger and"
+        " quarantine have it",
     )
     def account_adds_up(outside: OutsideResource) -> dg.AssetCheckResult:
         return _look(feed, outside, lambda connection: _add_up(feed, connection))
@@ -56,9 +57,9 @@ def _add_up(feed: Feed, connection: psycopg.Connection) -> dg.AssetCheckResult:
     row = connection.execute(_ACCOUNT, (feed.name,)).fetchone()
     if row is None:
         return dg.AssetCheckResult(passed=True, description="no batch has been committed yet")
-    received, loaded, duplicate, quarantined, in_ledger, in_quarantine = row
+    received, loaded, duplicate, quarantined, released, in_ledger, in_quarantine = row
     passed = (
-        received == loaded + duplicate + quarantined
+        received == loaded + duplicate + quarantined + released
         and loaded == in_ledger
         and quarantined == in_quarantine
     )
@@ -67,12 +68,14 @@ def _add_up(feed: Feed, connection: psycopg.Connection) -> dg.AssetCheckResult:
         description=None
         if passed
         else f"received {received}; loaded {loaded}, in the ledger {in_ledger};"
-        f" duplicate {duplicate}; quarantined {quarantined}, in the quarantine {in_quarantine}",
+        f" duplicate {duplicate}; quarantined {quarantined}, in the quarantine {in_quarantine};"
+        f" released {released}",
         metadata={
             "received": received,
             "loaded": loaded,
             "duplicate": duplicate,
             "quarantined": quarantined,
+            "released": released,
             "in the ledger": in_ledger,
             "in the quarantine": in_quarantine,
         },

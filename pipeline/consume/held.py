@@ -41,6 +41,7 @@ class Held:
         self._messages: dict[str, Message] = {}
         self._over = threading.Event()
         self._unreachable = threading.Event()
+        self._last = time.monotonic() + limits.hold_seconds
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
 
@@ -78,6 +79,27 @@ class Held:
         """
         messages = self._all()
         self.close()
+        return self._show_later(messages)
+
+    def give_back(self, messages: Sequence[Message]) -> int:
+        """Gives some back as `release` does, and goes on holding the others.
+
+        Nothing of them is acknowledged or extended any more, whatever SQS answers.
+
+        Returns:
+            How many messages SQS has taken back.
+        """
+        with self._lock:
+            for message in messages:
+                self._forget(message)
+        return self._show_later(messages)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the heart goes on beating at most."""
+        return self._last - time.monotonic()
+
+    def _show_later(self, messages: Sequence[Message]) -> int:
         self._unreachable.clear()  # what the last beat met may have passed
         by_pause: dict[int, list[Message]] = {}
         for message in messages:
@@ -125,9 +147,12 @@ class Held:
                 break
         with self._lock:
             for message in messages:
-                self._messages.pop(message.receipt, None)
-                self._hidden_at.pop(message.receipt, None)
+                self._forget(message)
         return kept + len(rest)
+
+    def _forget(self, message: Message) -> None:
+        self._messages.pop(message.receipt, None)
+        self._hidden_at.pop(message.receipt, None)
 
     def _hide(self, messages: Sequence[Message], seconds: int) -> int:
         """Sets the visibility of up to ten messages; returns of how many SQS did."""
@@ -153,10 +178,9 @@ class Held:
 
     def _beat(self) -> None:
         half = self._limits.visibility_seconds / 2
-        last = time.monotonic() + self._limits.hold_seconds
         while not self._over.wait(half / 4):
             now = time.monotonic()
-            if now > last:
+            if now > self._last:
                 _log.error("held for %d s: letting go", self._limits.hold_seconds)
                 return
             # What would pass the half before the next look is due now.

@@ -114,6 +114,7 @@ class _Transaction:
             + (settled_before - self._loaded)
             + (len(rejects) - quarantined.total()),
             quarantined=quarantined,
+            released=self._load.batch.released,
         )
         self._record(account)
         return account
@@ -246,19 +247,13 @@ class _Transaction:
                 remedy="Nothing was committed; look for a trigger or a rule on the tables",
                 feed=self._feed.name,
             )
+        numbers = (account.received, account.loaded, account.duplicate)
+        others = (account.quarantined.total(), account.released)
         self._connection.execute(
             """
             INSERT INTO pipeline.account
-                (batch_id, feed, run_id, received, loaded, duplicate, quarantined)
-            VALUES (%s, %s, %s, %s, %s, %s, %s)
+                (batch_id, feed, run_id, received, loaded, duplicate, quarantined, released)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
             """,
-            (
-                uuid.uuid4(),
-                self._feed.name,
-                self._load.run_id,
-                account.received,
-                account.loaded,
-                account.duplicate,
-                account.quarantined.total(),
-            ),
+            (uuid.uuid4(), self._feed.name, self._load.run_id, *numbers, *others),
         )

@@ -28,8 +28,9 @@ WITH ledger AS (
         (feed, key, message_id, reason, receive_count, sent_at, body_sealed)
     VALUES ('', uuid_send(gen_random_uuid()), '', '', 0, now(), '')
 )
-INSERT INTO pipeline.account (batch_id, feed, run_id, received, loaded, duplicate, quarantined)
-VALUES (gen_random_uuid(), '', '', 0, 0, 0, 0)
+INSERT INTO pipeline.account
+    (batch_id, feed, run_id, received, loaded, duplicate, quarantined, released)
+VALUES (gen_random_uuid(), '', '', 0, 0, 0, 0, 0)
 """
 
 _VAULT_REHEARSAL = """

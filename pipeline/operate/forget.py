@@ -20,7 +20,7 @@ from pipeline.operate.custody import connected
 from pipeline.operate.erasure import Erasure, Remainder
 from pipeline.reasons import Refused
 from pipeline.resources.outside import Outside
-from pipeline.types import Boolean, Integer, Number
+from pipeline.types import Boolean, Integer, JsonObject, Number
 from pipeline.warehouse import audit
 from pipeline.warehouse.audit import Request
 from pipeline.warehouse.tables import table_name
@@ -221,7 +221,7 @@ def _one_line(text: str, column: Field) -> str:
 
 def _parsed(text: str, column: Field) -> object:
     """The text as JSON has it, where the type is not one of texts."""
-    if not isinstance(column.type, Integer | Number | Boolean):
+    if not isinstance(column.type, Integer | Number | Boolean | JsonObject):
         return text
     try:
         return msgspec.json.decode(text)

@@ -25,6 +25,7 @@ class BatchAccount:
     loaded: int
     duplicate: int
     quarantined: int
+    released: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _quarantined(connection: psycopg.Connection, feed: Feed) -> dict[str, int]:
 def _latest(connection: psycopg.Connection, feed: Feed) -> list[BatchAccount]:
     rows = connection.execute(
         """
-        SELECT run_id, committed_at, received, loaded, duplicate, quarantined
+        SELECT run_id, committed_at, received, loaded, duplicate, quarantined, released
         FROM pipeline.account WHERE feed = %s ORDER BY committed_at DESC LIMIT %s
         """,
         (feed.name, _LATEST),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from pipeline.contract import SENT_AT, Feed, Field
+from pipeline.contract import Feed, Field
 from pipeline.errors import SeedError
 from pipeline.masking.policies import Keep
 from pipeline.messages import Event
@@ -128,7 +128,7 @@ def _kinds(recipe: Recipe, rng: random.Random) -> list[Reason | str]:
 
 class _Maker:
     def __init__(self, feed: Feed, recipe: Recipe, rng: random.Random) -> None:
-        self._fields = [each for each in feed.fields if each.path != SENT_AT]
+        self._fields = [each for each in feed.fields if each.sent]
         self._rng = rng
         self._size = max(1, round(recipe.count * recipe.distinct))
         self._pools: dict[str, list[object]] = {each.path: [] for each in self._fields}

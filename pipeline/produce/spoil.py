@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from pipeline.contract import SENT_AT, Feed, Field
+from pipeline.contract import Feed, Field
 from pipeline.reasons import Reason
 from pipeline.types import Date, FieldType, Integer, IpAddress, Text, Timestamp, Version
 
@@ -90,7 +90,7 @@ _NEEDS: dict[Reason, type[FieldType]] = {
 def _target(feed: Feed, reason: Reason) -> Field | None:
     """The first field that can be broken in this way, if the feed has one."""
     for each in feed.fields:
-        if each.path == SENT_AT or not isinstance(each.type, _NEEDS.get(reason, object)):
+        if not each.sent or not isinstance(each.type, _NEEDS.get(reason, object)):
             continue
         if reason in {Reason.MISSING, Reason.NULL} and each.nullable:
             continue
