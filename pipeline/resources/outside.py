@@ -3,19 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pipeline.contract import Feed
 from pipeline.errors import QueueMissing, SettingsError
 from pipeline.local.services import ensure_running, local_folder
 from pipeline.masking.keyring import KeyStore
 from pipeline.resources.key_stores import key_store
-from pipeline.resources.settings import CUSTODIAN_URL, read_settings
+from pipeline.resources.settings import CUSTODIAN_URL, read_producer_settings, read_settings
 from pipeline.resources.sqs import Depth, SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client
 
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
 _LOOK_SECONDS = 3.0  # a tick has 60 s in Dagster, and 15 s behind some proxies
 _RUN_SECONDS = 30.0
+_PROBE_SECONDS = 1.0
+_SEND_SECONDS = 5.0  # somebody waits for the answer
 # The embedded server has one log-in, which may take any role.
 _AS_CUSTODIAN = "options=-c%20role%3Dcustodian"
 
@@ -94,9 +99,54 @@ class Outside:
 
     def queue_for_a_run(self, feed: Feed) -> SqsQueue:
         """The feed's queue, for as many threads as the feed has receivers, and a heartbeat."""
+        return SqsQueue(self._client_for_a_run(feed), feed, embedded=self.endpoint.embedded)
+
+    def _client_for_a_run(self, feed: Feed) -> "SQSClient":
         connections = feed.limits.receivers + 1
-        client = make_client(self.endpoint, read_seconds=_RUN_SECONDS, connections=connections)
-        return SqsQueue(client, feed, embedded=self.endpoint.embedded)
+        return make_client(self.endpoint, read_seconds=_RUN_SECONDS, connections=connections)
+
+
+@dataclass(frozen=True, slots=True)
+class SendOnly:
+    """The outside world of a process that only sends: the queues, and neither keyring nor rows.
+
+    Attributes:
+        endpoint: SQS.
+        postgres_url: Postgres, for what a producer remembers there; None where none is named.
+    """
+
+    endpoint: Endpoint
+    postgres_url: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Self:
+        """What an environment leads to; starts the embedded services where it names nothing.
+
+        Raises:
+            SettingsError: The environment names one half of a configuration only.
+            LocalServiceError: The embedded services do not start.
+        """
+        settings = read_producer_settings(environment)
+        if settings is None:
+            services = ensure_running(local_folder())
+            return cls(Endpoint(services.sqs_endpoint, embedded=True), services.postgres_url)
+        return cls(Endpoint(settings.sqs_url, region=settings.region), settings.postgres_url)
+
+    def client(self, calls: int) -> "SQSClient":
+        """A client for so many calls at the same time.
+
+        Raises:
+            SettingsError: Region, profile or credentials are missing.
+        """
+        return make_client(self.endpoint, read_seconds=_SEND_SECONDS, connections=calls)
+
+    def look_client(self) -> "SQSClient":
+        """A client for whoever only wants to know whether SQS answers, and wants to know soon.
+
+        Raises:
+            SettingsError: As `client`.
+        """
+        return make_client(self.endpoint, read_seconds=_PROBE_SECONDS, attempts=1)
 
 
 @cache  # one entry per feed, for the life of the process

@@ -5,7 +5,7 @@ because a production queue drained into an embedded database, or generated event
 production one, is what nobody wants: docs/decisions/0007-settings-whole-or-not-at-all.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.errors import SettingsError
@@ -70,7 +70,55 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
             f"{', '.join(aws)} given, but not {POSTGRES_URL}",
             remedy=f"Set {POSTGRES_URL}, or unset the AWS settings to use the embedded services",
         )
-    if url and not aws:
+    _check_halves(environment, aws)
+    return Settings(
+        postgres_url=url,
+        sqs_url=environment.get("AWS_ENDPOINT_URL_SQS") or None,
+        region=environment.get("AWS_REGION") or None,
+        keyring=environment.get(KEYRING) or None,
+        keyring_kms_key=environment.get(KEYRING_KMS_KEY) or None,
+        custodian_url=environment.get(CUSTODIAN_URL) or None,
+        owner_url=environment.get(OWNER_URL) or None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerSettings:
+    """What the environment says to a process that only sends.
+
+    Attributes:
+        sqs_url: AWS_ENDPOINT_URL_SQS; None to leave it to boto3.
+        region: AWS_REGION, which boto3 does not read; None to leave it to boto3.
+        postgres_url: Postgres, for whoever keeps something there; None where none is named.
+    """
+
+    sqs_url: str | None
+    region: str | None
+    postgres_url: str | None = field(repr=False)
+
+
+def read_producer_settings(environment: Mapping[str, str]) -> ProducerSettings | None:
+    """The settings of a process that only sends: it needs no warehouse, and never a keyring.
+
+    Returns:
+        None where the environment names nothing: then the embedded services are meant.
+
+    Raises:
+        SettingsError: It names one half of a configuration only.
+    """
+    aws = [name for name in _AWS if environment.get(name)]
+    _check_halves(environment, aws)
+    if not aws:
+        return None
+    return ProducerSettings(
+        sqs_url=environment.get("AWS_ENDPOINT_URL_SQS") or None,
+        region=environment.get("AWS_REGION") or None,
+        postgres_url=environment.get(POSTGRES_URL) or None,
+    )
+
+
+def _check_halves(environment: Mapping[str, str], aws: Sequence[str]) -> None:
+    if environment.get(POSTGRES_URL) and not aws:
         raise SettingsError(
             f"{POSTGRES_URL} given, but no AWS settings",
             remedy="Set AWS_REGION and credentials (or AWS_ENDPOINT_URL_SQS), "
@@ -84,15 +132,6 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     ):
         if environment.get(one) and not environment.get(other):
             raise SettingsError(f"{one} given, but not {other}", remedy=f"Set {other} as well")
-    return Settings(
-        postgres_url=url,
-        sqs_url=environment.get("AWS_ENDPOINT_URL_SQS") or None,
-        region=environment.get("AWS_REGION") or None,
-        keyring=environment.get(KEYRING) or None,
-        keyring_kms_key=environment.get(KEYRING_KMS_KEY) or None,
-        custodian_url=environment.get(CUSTODIAN_URL) or None,
-        owner_url=environment.get(OWNER_URL) or None,
-    )
 
 
 def without_services(environment: Mapping[str, str]) -> dict[str, str]:

@@ -45,13 +45,16 @@ class Endpoint:
     embedded: bool = False
 
 
-def make_client(endpoint: Endpoint, *, read_seconds: float, connections: int = 10) -> "SQSClient":
+def make_client(
+    endpoint: Endpoint, *, read_seconds: float, connections: int = 10, attempts: int = 3
+) -> "SQSClient":
     """A client with bounded waiting and retries.
 
     Args:
         endpoint: Where SQS is.
         read_seconds: How long to wait for an answer.
         connections: As many as there are threads that use the client.
+        attempts: How often a call is tried in all.
 
     Raises:
         SettingsError: Region, profile or credentials are missing.
@@ -60,7 +63,7 @@ def make_client(endpoint: Endpoint, *, read_seconds: float, connections: int = 1
         connect_timeout=2,
         read_timeout=read_seconds,
         # botocore's "standard" mode retries throttling, 500, 503 and broken connections.
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": attempts},
         max_pool_connections=connections,
         # botocore puts its own together anew for each call: a seventh of what a call costs.
         user_agent="sqs-postgres-pipeline",

@@ -1,0 +1,1 @@
+"""The REST service: events come in over HTTP, and are answered once they are on the queue."""
