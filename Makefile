@@ -20,6 +20,10 @@ stop: ## Stop the embedded services; their data stays
 test: setup ## Run the tests (ARGS="-k ledger" chooses some)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
+# Apart from `make test`, which needs nothing that is not in .venv.
+gateway: setup ## Test deploy/gateway against the nginx of this machine
+	$(BIN)/python -m pytest deploy/gateway/tests $(ARGS)
+
 check: setup ## Run ruff, the format check, mypy and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -43,4 +47,4 @@ clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test check bench lock clean
+.PHONY: help setup demo dev stop test gateway check bench lock clean

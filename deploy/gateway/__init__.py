@@ -1,0 +1,1 @@
+"""The gateway: nginx configuration, and its tests."""
