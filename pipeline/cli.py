@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipeline import cli_custody, feeds, safeguards
-from pipeline.errors import PipelineError, SeedError, values_kept_out
+from pipeline import cli_api_keys, cli_custody, cli_fetch, cli_serve, cli_traffic, feeds, safeguards
+from pipeline.errors import PipelineError, values_kept_out
 from pipeline.local import services
-from pipeline.reasons import Reason
 from pipeline.resources.settings import without_services
 
 if TYPE_CHECKING:
@@ -29,6 +28,10 @@ app = typer.Typer(
     "PIPELINE_POSTGRES_URL and the usual AWS variables to work on real ones.",
 )
 app.add_typer(cli_custody.app)
+app.add_typer(cli_api_keys.app)
+app.add_typer(cli_fetch.app)
+app.add_typer(cli_serve.app)
+app.add_typer(cli_traffic.app)
 _out = Console()
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -106,7 +109,7 @@ def seed(  # noqa: PLR0917 - typer names them all
     """
     from pipeline.produce import generate, seed_file  # noqa: PLC0415 - late, as above
     from pipeline.produce import seed as sender  # noqa: PLC0415
-    from pipeline.produce.spoil import spoilable  # noqa: PLC0415
+    from pipeline.produce.shares import read_shares  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
     chosen = feeds.find(feed)
@@ -118,7 +121,7 @@ def seed(  # noqa: PLR0917 - typer names them all
             count=count,
             random_seed=random_seed,
             duplicates=duplicates,
-            malformed=_malformed(malformed or [], spoilable(chosen)),
+            malformed=read_shares(chosen, malformed or []),
             distinct=distinct,
         )
         recipe.check(chosen)
@@ -216,20 +219,3 @@ def stop() -> None:
         if stopped
         else "no embedded services are running"
     )
-
-
-def _malformed(given: list[str], possible: tuple[Reason, ...]) -> dict[Reason, float]:
-    shares: dict[Reason, float] = {}
-    for each in given:
-        name, _, share = each.rpartition("=")
-        try:
-            if name:
-                shares[Reason(name)] = float(share)
-            else:
-                shares |= {reason: float(share) / len(possible) for reason in possible}
-        except ValueError:
-            raise SeedError(
-                "--malformed takes a share, or a reason code and a share",
-                remedy=f"Write not_json=0.02, for example; the codes: {', '.join(possible)}",
-            ) from None
-    return shares

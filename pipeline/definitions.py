@@ -1,11 +1,13 @@
-"""The composition root: all feeds, all resources, one executor."""
+"""The composition root: all feeds, all sources, all resources, one executor."""
 
 import dagster as dg
 
-from pipeline import safeguards
+from pipeline import safeguards, sources
 from pipeline.consume.asset import ingest
 from pipeline.feeds import discover
+from pipeline.operate.canary_job import canary
 from pipeline.operate.custody_jobs import custody_jobs
+from pipeline.produce.fetch.jobs import fetching
 from pipeline.produce.seed_job import seed_job
 from pipeline.resources.outside_resource import OutsideResource
 
@@ -17,6 +19,8 @@ def defs() -> dg.Definitions:
     feeds = discover()
     return dg.Definitions.merge(
         *(ingest(feed) for feed in feeds),
+        *(fetching(source) for source in sources.discover()),
+        canary(feeds),
         dg.Definitions(
             jobs=[job for feed in feeds for job in (seed_job(feed), *custody_jobs(feed))],
             resources={

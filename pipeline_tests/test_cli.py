@@ -19,6 +19,7 @@ PIPELINE: Final = Path(sys.executable).with_name("pipeline")
 COMMANDS: Final = (
     *("demo", "seed", "ingest", "status", "url", "dev", "stop"),
     *("unmask", "forget", "rotate", "migrate", "keys"),
+    *("serve", "api-keys", "fetch", "produce", "consume"),
 )
 ERROR: Final = re.compile(r"error (E_[A-Z_]+): .+\n")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import dagster as dg
 
@@ -26,14 +27,41 @@ class Ingested:
     checks: tuple[dg.AssetCheckEvaluation, ...]
 
 
-def ingest_once(definitions: dg.Definitions, feed: Feed, instance: dg.DagsterInstance) -> Ingested:
+class Reach(Protocol):
+    """What stands in for the resource `outside`."""
+
+    def reach(self) -> Outside:
+        """As `OutsideResource`."""
+
+
+def ingest_once(
+    definitions: dg.Definitions,
+    feed: Feed,
+    instance: dg.DagsterInstance,
+    *,
+    outside: Reach | None = None,
+    run_id: str | None = None,
+) -> Ingested:
     """One run of the feed's job.
+
+    Args:
+        definitions: Where the job is.
+        feed: Whose job.
+        instance: Where the run is recorded.
+        outside: In place of the resource of that name.
+        run_id: The run's id, a UUID; a new one if none is given.
 
     Raises:
         RunFailed: With the text of the error that stopped it.
     """
     job = definitions.resolve_job_def(f"ingest_{feed.name}")
-    result = job.execute_in_process(instance=instance, run_config=_QUIET, raise_on_error=False)
+    result = job.execute_in_process(
+        instance=instance,
+        run_config=_QUIET,
+        raise_on_error=False,
+        run_id=run_id,
+        resources={"outside": outside} if outside else None,
+    )
     if not result.success:
         raise RunFailed(
             f"run {result.run_id} failed: {_told(result)}",

@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from pipeline.messages import Event, Refusals, Sent
-from pipeline.resources.sqs import EVENT_ID, SqsQueue
+from pipeline.resources.sqs import EVENT_ID
 
 ENTRIES = 10
 """Events of one call, the limit of SQS."""
@@ -14,6 +15,13 @@ BYTES = 2**20
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubles
+
+
+class Outlet(Protocol):
+    """Where events go; `pipeline.resources.sqs.SqsQueue`, for one."""
+
+    def send(self, events: Sequence[Event]) -> Sent:
+        """Sends up to 10 events of at most 1 MiB together."""
 
 
 def weigh(event: Event) -> int:
@@ -41,7 +49,7 @@ def portions(events: Iterable[Event]) -> Iterator[list[Event]]:
         yield portion
 
 
-def dispatch(queue: SqsQueue, events: Sequence[Event]) -> Sent:
+def dispatch(queue: Outlet, events: Sequence[Event]) -> Sent:
     """Sends one portion; what SQS refuses for the moment is tried again, with pauses.
 
     Returns:

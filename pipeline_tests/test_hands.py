@@ -1,0 +1,94 @@
+"""What a process holds can be given back from another thread, and nothing hides it again."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from pipeline.operate.hands import Hands, HeldOutside, HeldQueue
+from pipeline.resources.outside import Outside
+from pipeline_tests.outside_world import refusing
+from pipeline_tests.samples import USER_LOGINS, eventually
+from pipeline_tests.world import World
+
+
+@pytest.fixture
+def hands() -> Hands:
+    return Hands(threading.Event())
+
+
+@pytest.fixture
+def queue(world: World, hands: Hands) -> HeldQueue:
+    """The queue of a world, with thirty messages."""
+    world.send(["{}"] * 30)
+    return HeldQueue(world.sqs, USER_LOGINS, hands, embedded=False)
+
+
+def test_what_is_neither_committed_nor_released_is_given_back_at_once(
+    world: World, hands: Hands, queue: HeldQueue
+) -> None:
+    first, second, _ = (queue.receive(10) for _ in range(3))
+    queue.delete(first)
+    queue.hide(second, 600)
+    assert hands.let_go() == (20, 20)
+    assert world.depth() == (20, 0)
+
+
+def test_what_an_ended_run_has_left_is_let_be(world: World, hands: Hands, queue: HeldQueue) -> None:
+    queue.receive(10)
+    hands.clear()
+    queue.receive(10)
+    assert hands.let_go() == (10, 10)
+    assert world.depth() == (20, 10)
+
+
+def test_a_heartbeat_hides_nothing_again(world: World, hands: Hands, queue: HeldQueue) -> None:
+    messages = queue.receive(10)
+    hands.let_go()
+    assert queue.hide(messages, 600).retry == ()
+    assert world.depth() == (30, 0)
+
+
+def test_a_heartbeat_that_is_under_way_is_waited_for(
+    world: World, hands: Hands, queue: HeldQueue
+) -> None:
+    messages = queue.receive(10)
+
+    def closed() -> bool:
+        with hands.hiding() as permitted:
+            return not permitted
+
+    with ThreadPoolExecutor(1) as pool:
+        with hands.hiding() as permitted:
+            assert permitted
+            letting = pool.submit(hands.let_go)
+            eventually(closed)
+            threading.Event().wait(0.1)  # as long as it would take to show the messages too early
+            assert world.app.calls["ChangeMessageVisibilityBatch"] == 0
+        assert letting.result(10) == (10, 10)
+    assert queue.hide(messages, 600).final == ()
+    assert world.depth() == (30, 0)
+
+
+def test_told_to_stop_it_receives_nothing_more(
+    world: World, hands: Hands, queue: HeldQueue
+) -> None:
+    hands.stopping.set()
+    assert queue.receive(10) == []
+    assert world.app.calls["ReceiveMessage"] == 0
+
+
+def test_what_sqs_does_not_take_back_is_counted(
+    world: World, hands: Hands, queue: HeldQueue
+) -> None:
+    queue.receive(10)
+    with refusing(world.sqs, "ChangeMessageVisibilityBatch", "AccessDenied"):
+        assert hands.let_go() == (0, 10)
+
+
+def test_one_queue_serves_every_run(world: World, hands: Hands) -> None:
+    """A client keeps its connections until it is collected: one for each run would pile up."""
+    outside = Outside.of(world.environment)
+    held = HeldOutside.around(outside, hands)
+    assert held.queue_for_a_run(USER_LOGINS) is held.queue_for_a_run(USER_LOGINS)
+    assert (held.postgres_url, held.endpoint) == (outside.postgres_url, outside.endpoint)
