@@ -157,4 +157,4 @@ def assert_complete(world: World, users: list[str]) -> None:
     assert world.depth() == (0, 0)
     rows = world.query("SELECT user_id FROM user_logins ORDER BY user_id")
     assert rows == [(user,) for user in users]
-    assert world.query("SELECT count(*) FROM pipeline.ledger") == [(LOGINS,)]
+    assert world.query("SELECT count(*) FROM pipeline.ledger") == [(len(users),)]
