@@ -1,8 +1,6 @@
 """A feed is one file: in the folder it is all that Dagster needs, and a wrong one is refused."""
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +10,7 @@ from pipeline import feeds
 from pipeline.definitions import defs
 from pipeline.errors import ContractError
 from pipeline.feeds.user_logins import FEED as USER_LOGINS
+from pipeline_tests.added_files import AddFile, adding
 
 ORDERS = """
 from pipeline.contract import Feed, Field
@@ -31,24 +30,12 @@ FEED = Feed(
 )
 """
 
-AddFeed = Callable[[str, str], None]
-
 
 @pytest.fixture
-def add_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFeed]:
+def add_feed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFile]:
     """Adds a file to the folder of feeds, for the test."""
-    monkeypatch.setattr(feeds, "__path__", [*feeds.__path__, str(tmp_path)])
-    added: list[str] = []
-
-    def add(name: str, content: str) -> None:
-        (tmp_path / f"{name}.py").write_text(content)
-        importlib.invalidate_caches()
-        added.append(name)
-
-    yield add
-    for name in added:
-        sys.modules.pop(f"pipeline.feeds.{name}", None)
-        vars(feeds).pop(name, None)
+    with adding(feeds, tmp_path, monkeypatch) as add:
+        yield add
 
 
 def test_the_feeds_of_the_folder_are_found() -> None:
@@ -56,7 +43,7 @@ def test_the_feeds_of_the_folder_are_found() -> None:
     assert feeds.find("user_logins") is USER_LOGINS
 
 
-def test_an_added_file_is_found_in_the_order_of_names(add_feed: AddFeed) -> None:
+def test_an_added_file_is_found_in_the_order_of_names(add_feed: AddFile) -> None:
     add_feed("orders", ORDERS)
     assert [feed.name for feed in feeds.discover()] == [
         "messages",
@@ -67,7 +54,7 @@ def test_an_added_file_is_found_in_the_order_of_names(add_feed: AddFeed) -> None
     assert feeds.find("orders").queue == "orders-queue"
 
 
-def test_one_added_file_is_all_that_a_feed_needs(add_feed: AddFeed) -> None:
+def test_one_added_file_is_all_that_a_feed_needs(add_feed: AddFile) -> None:
     add_feed("orders", ORDERS)
     definitions = defs()
     dg.Definitions.validate_loadable(definitions)
@@ -87,7 +74,7 @@ def test_one_added_file_is_all_that_a_feed_needs(add_feed: AddFeed) -> None:
     assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
 
 
-def test_the_definitions_of_each_feed_have_the_same_shape(add_feed: AddFeed) -> None:
+def test_the_definitions_of_each_feed_have_the_same_shape(add_feed: AddFile) -> None:
     """Adding a feed takes nothing away from the others."""
     add_feed("orders", ORDERS)
     repository = defs().get_repository_def()
@@ -109,7 +96,7 @@ def test_the_definitions_of_each_feed_have_the_same_shape(add_feed: AddFeed) -> 
     ],
 )
 def test_two_feeds_of_one_name_queue_or_table_are_refused(
-    what: str, value: str, told: str, add_feed: AddFeed
+    what: str, value: str, told: str, add_feed: AddFile
 ) -> None:
     own = {"name": "orders", "queue": "orders-queue", "table": "sales.orders"}[what]
     add_feed("orders", ORDERS.replace(f'{what}="{own}"', f'{what}="{value}"'))
@@ -121,14 +108,14 @@ def test_two_feeds_of_one_name_queue_or_table_are_refused(
 
 @pytest.mark.parametrize("content", ["", "FEED = 3\n", ORDERS.replace("FEED", "feed")])
 def test_a_file_that_defines_no_feed_is_refused_by_its_name(
-    content: str, add_feed: AddFeed
+    content: str, add_feed: AddFile
 ) -> None:
     add_feed("orders", content)
     with pytest.raises(ContractError, match=r"pipeline/feeds/orders\.py does not define FEED"):
         feeds.discover()
 
 
-def test_a_wrong_feed_stops_the_definitions_with_feed_field_and_rule(add_feed: AddFeed) -> None:
+def test_a_wrong_feed_stops_the_definitions_with_feed_field_and_rule(add_feed: AddFile) -> None:
     add_feed("orders", ORDERS.replace("Text(80), Pseudonymize()", "Text(80)"))
     with pytest.raises(ContractError) as caught:
         defs()

@@ -1,9 +1,7 @@
 """A source is one file; what does not hold together is refused before anything runs."""
 
-import importlib
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +17,7 @@ from pipeline.produce.fetch.planning import PageRange, ranges
 from pipeline.source import Bounds, named_url
 from pipeline.sources import pokeapi
 from pipeline_tests import upstream
+from pipeline_tests.added_files import AddFile, adding
 
 SOURCE = pokeapi.SOURCE
 
@@ -29,24 +28,12 @@ from pipeline.sources.pokeapi import SOURCE as POKEAPI
 SOURCE = replace(POKEAPI, name="berries", list_path="berry/")
 """
 
-AddSource = Callable[[str, str], None]
-
 
 @pytest.fixture
-def add_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddSource]:
+def add_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AddFile]:
     """Adds a file to the folder of sources, for the test."""
-    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
-    added: list[str] = []
-
-    def add(name: str, content: str) -> None:
-        (tmp_path / f"{name}.py").write_text(content)
-        importlib.invalidate_caches()
-        added.append(name)
-
-    yield add
-    for name in added:
-        sys.modules.pop(f"pipeline.sources.{name}", None)
-        vars(sources).pop(name, None)
+    with adding(sources, tmp_path, monkeypatch) as add:
+        yield add
 
 
 class TestFolder:
@@ -57,21 +44,21 @@ class TestFolder:
         assert sources.find("pokeapi") is SOURCE
         assert sources.feed_of(SOURCE) is pokemon.FEED
 
-    def test_an_added_file_is_found(self, add_source: AddSource) -> None:
+    def test_an_added_file_is_found(self, add_source: AddFile) -> None:
         add_source("berries", BERRIES)
         assert [each.name for each in sources.discover()] == ["berries", "pokeapi"]
 
-    def test_a_file_without_a_source_is_refused(self, add_source: AddSource) -> None:
+    def test_a_file_without_a_source_is_refused(self, add_source: AddFile) -> None:
         add_source("berries", "SOURCE = 3")
         with pytest.raises(ContractError, match=r"berries\.py does not define SOURCE"):
             sources.discover()
 
-    def test_two_of_one_name_are_refused(self, add_source: AddSource) -> None:
+    def test_two_of_one_name_are_refused(self, add_source: AddFile) -> None:
         add_source("berries", BERRIES.replace('"berries"', '"pokeapi"'))
         with pytest.raises(ContractError, match="2 sources have the name 'pokeapi'"):
             sources.discover()
 
-    def test_one_that_writes_to_no_feed_is_refused(self, add_source: AddSource) -> None:
+    def test_one_that_writes_to_no_feed_is_refused(self, add_source: AddFile) -> None:
         add_source("berries", BERRIES.replace("list_path", 'feed="orchard", list_path'))
         with pytest.raises(ContractError, match="there is no feed of that name"):
             sources.discover()

@@ -1,13 +1,13 @@
 """The sources: one file each, found by being here. A file defines `SOURCE`."""
 
-import importlib
-import pkgutil
-from collections import Counter
+from typing import Final
 
 from pipeline import feeds
 from pipeline.contract import Feed
-from pipeline.errors import ContractError
+from pipeline.declarations import Folder
 from pipeline.source import Source
+
+_FOLDER: Final = Folder(__name__, "source", Source, model="pokeapi.py")
 
 
 def discover() -> tuple[Source, ...]:
@@ -16,17 +16,8 @@ def discover() -> tuple[Source, ...]:
     Raises:
         ContractError: A file defines no `SOURCE`, two share a name, or one writes to no feed.
     """
-    sources = tuple(
-        _load(module.name)
-        for module in sorted(pkgutil.iter_modules(__path__), key=lambda m: m.name)
-    )
-    for name, times in Counter(source.name for source in sources).items():
-        if times > 1:
-            raise ContractError(
-                f"{times} sources have the name {name!r}",
-                remedy="Give each file under pipeline/sources/ a name of its own",
-                rule="name: one source each",
-            )
+    sources = _FOLDER.load()
+    _FOLDER.refuse_shared("name", [source.name for source in sources])
     for source in sources:
         feed_of(source)
     return sources
@@ -38,13 +29,7 @@ def find(name: str) -> Source:
     Raises:
         ContractError: There is none.
     """
-    sources = {source.name: source for source in discover()}
-    if name not in sources:
-        # The name is not repeated: it may be a value in the wrong place of a command line.
-        raise ContractError(
-            "there is no source of that name", remedy=f"Choose one of: {', '.join(sources)}"
-        )
-    return sources[name]
+    return _FOLDER.pick(name, {source.name: source for source in discover()})
 
 
 def feed_of(source: Source) -> Feed:
@@ -54,13 +39,3 @@ def feed_of(source: Source) -> Feed:
         ContractError: There is none of that name.
     """
     return feeds.find(source.feed)
-
-
-def _load(module: str) -> Source:
-    source = getattr(importlib.import_module(f"{__name__}.{module}"), "SOURCE", None)
-    if not isinstance(source, Source):
-        raise ContractError(
-            f"pipeline/sources/{module}.py does not define SOURCE",
-            remedy="Assign a Source to the name SOURCE, as pokeapi.py does",
-        )
-    return source

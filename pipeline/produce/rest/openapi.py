@@ -76,8 +76,8 @@ _SCHEMAS: Final = {
     },
 }
 IDEMPOTENCY: Final = (
-    "Takes an `Idempotency-Key`: 16 to 255 visible ASCII characters, a new one for each request, such"
-    " as a UUID. The same key with the same payload gets the same answer, for 24 hours."
+    "Takes an `Idempotency-Key`: 16 to 255 visible ASCII characters, a new one for each request,"
+    " such as a UUID. The same key with the same payload gets the same answer, for 24 hours."
 )
 """Said in words: tools that make requests from a declared header send one value again and again
 with other payloads, which is just what must be refused."""
