@@ -13,10 +13,9 @@ from pipeline.masking.policies import Vault
 from pipeline.resources import postgres
 from pipeline.warehouse.tables import (
     column_types,
+    obtain_keyring,
     prepare,
-    recall_fingerprint,
     table_name,
-    tie_keyring,
 )
 
 _REHEARSAL = """
@@ -44,9 +43,6 @@ ON CONFLICT DO NOTHING
 def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
     """Makes sure of the warehouse, the feed's table and the keyring; returns the keyring.
 
-    A key is made on first use only for a warehouse that has not been filled with another:
-    docs/decisions/0006-a-warehouse-has-one-keyring.md.
-
     Raises:
         WarehouseUnavailable: Postgres is down or takes no writes.
         TableMismatch: The feed's table differs from its contract.
@@ -55,9 +51,7 @@ def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
     """
     with closing(postgres.connect(url)) as connection, postgres.translated(feed=feed.name):
         prepare(connection, feed)
-        new = recall_fingerprint(connection) is None
-        keys = keyring.load_or_make() if new else keyring.load()
-        tie_keyring(connection, keys)
+        keys = obtain_keyring(connection, keyring)
         _rehearse(connection, feed)
     _rehearse_masking(feed, keys)
     return keys

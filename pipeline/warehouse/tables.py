@@ -9,7 +9,7 @@ from psycopg import sql
 
 from pipeline.contract import Feed
 from pipeline.errors import KeyringError, TableMismatch
-from pipeline.masking.keyring import Keyring
+from pipeline.masking.keyring import Keyring, KeyStore
 from pipeline.warehouse import access, schema
 
 _COLUMNS = """
@@ -78,6 +78,21 @@ def recall_fingerprint(connection: psycopg.Connection) -> bytes | None:
     row = connection.execute("SELECT fingerprint FROM pipeline.keyring").fetchone()
     connection.commit()
     return None if row is None else bytes(row[0])
+
+
+def obtain_keyring(connection: psycopg.Connection, store: KeyStore) -> Keyring:
+    """The keyring, tied to this warehouse.
+
+    A key is made on first use only for a warehouse that has not been filled with another:
+    docs/decisions/0006-a-warehouse-has-one-keyring.md.
+
+    Raises:
+        KeyringError: It cannot be had, or as `compare_keyring`.
+    """
+    is_new = recall_fingerprint(connection) is None
+    keyring = store.load_or_make() if is_new else store.load()
+    tie_keyring(connection, keyring)
+    return keyring
 
 
 def tie_keyring(connection: psycopg.Connection, keyring: Keyring) -> None:

@@ -71,10 +71,7 @@ class Reach:
             closing(postgres.connect(self.outside.postgres_url)) as connection,
             postgres.translated(feed=feed.name),
         ):
-            is_new = tables.recall_fingerprint(connection) is None
-            store = self.outside.keyring
-            keyring = store.load_or_make() if is_new else store.load()
-            tables.tie_keyring(connection, keyring)
+            keyring = tables.obtain_keyring(connection, self.outside.keyring)
         return keyring.settlement_key(feed.name)
 
 
