@@ -3,12 +3,14 @@
 import importlib
 import pkgutil
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Generic, TypeVar
 
-from pipeline.errors import ContractError
+from pipeline.errors import ContractError, PipelineError
 
 _Declared = TypeVar("_Declared")
 
@@ -33,7 +35,7 @@ class Folder(Generic[_Declared]):
         """What its files declare, in the order of their names.
 
         Raises:
-            ContractError: A file declares nothing.
+            ContractError: A file declares nothing, or cannot be imported.
         """
         files = pkgutil.iter_modules(sys.modules[self.package].__path__)
         return tuple(self._load(name) for name in sorted(each.name for each in files))
@@ -72,7 +74,7 @@ class Folder(Generic[_Declared]):
 
     def _load(self, module: str) -> _Declared:
         name = self.noun.upper()
-        declared = getattr(importlib.import_module(f"{self.package}.{module}"), name, None)
+        declared = getattr(self._import(module), name, None)
         if not isinstance(declared, self.kind):
             raise ContractError(
                 f"{self._path}{module}.py does not define {name}",
@@ -80,6 +82,27 @@ class Folder(Generic[_Declared]):
             )
         return declared
 
+    def _import(self, module: str) -> ModuleType:
+        try:
+            return importlib.import_module(f"{self.package}.{module}")
+        except PipelineError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a file that is being written does
+            raise ContractError(
+                f"{self._path}{module}.py cannot be imported: {type(error).__name__} at line"
+                f" {_line(error, module)}",
+                remedy=f"Correct it; python -m {self.package}.{module} shows the whole error",
+            ) from None
+
     @property
     def _path(self) -> str:
         return self.package.replace(".", "/") + "/"
+
+
+def _line(error: Exception, module: str) -> int | str:
+    """Where in that file it happened, last."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return error.lineno
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [each.lineno for each in frames if each.filename.endswith(f"/{module}.py")]
+    return lines[-1] if lines and lines[-1] is not None else "?"

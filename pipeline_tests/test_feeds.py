@@ -126,3 +126,19 @@ def test_a_wrong_feed_stops_the_definitions_with_feed_field_and_rule(add_feed: A
 def test_an_unknown_name_is_answered_with_those_there_are() -> None:
     with pytest.raises(ContractError, match=r"no feed of that name\. Choose one of: messages, pok"):
         feeds.find("logins")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("x = 1\ndef x(:\n", "SyntaxError at line 2"),
+        ("\nimport no_such_module\n", "ModuleNotFoundError at line 2"),
+        ("FEED = Feeed()\n", "NameError at line 1"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_named_with_its_line(
+    content: str, told: str, add_feed: AddFile
+) -> None:
+    add_feed("broken", content)
+    with pytest.raises(ContractError, match=rf"pipeline/feeds/broken\.py .*{told}"):
+        feeds.discover()

@@ -12,6 +12,7 @@ import pytest
 from pipeline.errors import FetchError
 from pipeline.produce.fetch import ledger
 from pipeline.produce.fetch.ledger import Counts, Ledger
+from pipeline.produce.fetch.report import read_standing
 from pipeline.source import Source
 from pipeline_tests.access_case import member_of
 from pipeline_tests.fetch_case import QUICK, STALE, Case, path, paths
@@ -47,6 +48,14 @@ class TestState:
         with pytest.raises(FetchError, match="was filled from another address"):
             Case(case.api, moved, case.sqs).fetch()
         assert case.api.requests == []
+
+    def test_a_wrong_address_that_gave_nothing_ties_nothing(self, case_of: MakeCase) -> None:
+        case = case_of(Upstream([1]))
+        mistyped = replace(case.reach, base=case.reach.base.join("/api/v9/"))
+        read_standing(mistyped, QUICK)
+        with pytest.raises(FetchError):
+            Case(case.api, mistyped, case.sqs).fetch()
+        assert case.fetch().sent == 1
 
     @pytest.mark.parametrize("column", ["planned_at", "fetched_at", "sent_at", "checked_at"])
     def test_times_that_are_yet_to_come_are_refused(self, column: str, case_of: MakeCase) -> None:

@@ -108,7 +108,7 @@ def test_the_list_tells_everything_but_digests(run: Run, file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "rule"),
     [
-        (["acme"], "one feed at least"),
+        (["acme"], "bound to no feed yet"),
         (["acme", "--feed", "*", "--feed", "pokemon"], "one feed at least"),
         (["acme", "--feed", "unheard_of"], "feeds that there are: "),
         (["Acme", "--feed", "pokemon"], "names of 1 to 64"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
+from pipeline import feeds
 from pipeline.produce.rest.api_keys import digest_of
 from pipeline.produce.rest.senders import Senders, load_senders
 from pipeline_tests.rest_case import LOGINS, READINGS, USER_LOGINS, Rest, observed_queue, rest
@@ -104,3 +105,16 @@ def test_no_key_is_ever_shown(service: Rest, capsys: pytest.CaptureFixture[str])
     shown = [each.text + str(each.headers) for each in answers] + list(capsys.readouterr())
     assert not any(key in each for key in _KEYS.values() for each in shown)
     service.queued()
+
+
+def test_a_feed_named_like_the_end_of_a_path_is_hidden_as_well(aws_session: boto3.Session) -> None:
+    """`/v1/feeds/messages` is the feed `messages`, not the endpoint of somebody's feed."""
+    served = [feeds.find("messages"), USER_LOGINS]
+    with (
+        observed_queue(aws_session) as (sqs, _),
+        rest(sqs, senders=_senders(), served=served) as running,
+    ):
+        told = running.http.get("/openapi.json", headers=_as("acme")).json()["paths"]
+    assert [path for path in told if "user_logins" not in path and path.startswith("/v1/")] == [
+        "/v1/feeds"
+    ]

@@ -185,3 +185,11 @@ def test_no_label_of_a_metric_holds_what_a_caller_sent(service: Rest) -> None:
     text = service.http.get("/metrics").text
     assert "canary" not in text.lower()
     assert service.metric("requests_total", route="unknown", status="404") >= 1
+
+
+def test_a_command_to_copy_sends_no_key_in_the_clear(service: Rest) -> None:
+    """The gateway speaks TLS with the caller, and plain HTTP with the service."""
+    headers = {"x-forwarded-proto": "https"}
+    page = service.http.get("/docs", headers=headers).text
+    assert "curl -i https://" in page
+    assert "curl -i http://" not in page

@@ -60,7 +60,7 @@ class TestFolder:
 
     def test_one_that_writes_to_no_feed_is_refused(self, add_source: AddFile) -> None:
         add_source("berries", BERRIES.replace("list_path", 'feed="orchard", list_path'))
-        with pytest.raises(ContractError, match="there is no feed of that name"):
+        with pytest.raises(ContractError, match="source 'berries' writes to a feed"):
             sources.discover()
 
     def test_an_unknown_name_is_answered_with_those_there_are(self) -> None:

@@ -1,6 +1,7 @@
 """The web UI of a folder is open once, and waits for no run whose process is gone."""
 
 import os
+import socket
 import uuid
 from pathlib import Path
 
@@ -47,3 +48,17 @@ def test_a_run_whose_process_is_gone_has_failed(
         dg.DagsterRunStatus.FAILURE,
         dg.DagsterRunStatus.SUCCESS,
     ]
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster would log it and go on without a page to look at."""
+    (tmp_path / "local").mkdir(mode=0o700)
+    monkeypatch.setenv("PIPELINE_LOCAL_DIR", str(tmp_path / "local"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(LocalServiceError, match="is taken"):
+            open_web_ui(taken.getsockname()[1])
+    assert "DAGSTER_HOME" not in os.environ

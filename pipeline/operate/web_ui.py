@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -23,10 +24,12 @@ def open_web_ui(port: int) -> NoReturn:
 
     Raises:
         LocalServiceError: It is open already: two daemons on one history would both launch.
+            Or the port is taken: Dagster would go on without a page to look at.
     """
     home = private_folder(local_folder(), owned_by=SUPERVISOR_LOCK) / "dagster"
     home.mkdir(mode=0o700, exist_ok=True)
     _lock(home)
+    _check_port(port)
     shutil.copyfile(_CHECKOUT / "dagster.yaml", home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     end_dead_runs()
@@ -44,6 +47,18 @@ def _lock(home: Path) -> None:
             "the web UI is open already", remedy="Use that one, or end it first"
         )
     os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword
+
+
+def _check_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            raise LocalServiceError(
+                f"port {port} is taken or not to be had",
+                remedy=f"Choose another: pipeline dev --port {port + 1}",
+            ) from None
 
 
 def end_dead_runs() -> None:

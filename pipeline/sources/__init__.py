@@ -5,6 +5,7 @@ from typing import Final
 from pipeline import feeds
 from pipeline.contract import Feed
 from pipeline.declarations import Folder
+from pipeline.errors import ContractError
 from pipeline.source import Source
 
 _FOLDER: Final = Folder(__name__, "source", Source, model="pokeapi.py")
@@ -38,4 +39,9 @@ def feed_of(source: Source) -> Feed:
     Raises:
         ContractError: There is none of that name.
     """
-    return feeds.find(source.feed)
+    try:
+        return feeds.find(source.feed)
+    except ContractError as error:
+        raise ContractError(
+            f"source {source.name!r} writes to a feed that is not there", remedy=error.remedy
+        ) from None

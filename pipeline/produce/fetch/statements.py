@@ -15,10 +15,15 @@ range <> %(range)s AND {_NUMBER} IN (
 TIE: Final = """
 WITH tied AS (
     INSERT INTO pipeline.fetch_source (source, address) VALUES (%(source)s, %(address)s)
-    ON CONFLICT DO NOTHING RETURNING address
+    -- What nothing was fetched from yet is no address that could be mixed with another.
+    ON CONFLICT (source) DO UPDATE SET address = excluded.address
+    WHERE NOT EXISTS (SELECT FROM pipeline.fetch WHERE source = %(source)s)
+      AND NOT EXISTS (SELECT FROM pipeline.fetch_page WHERE source = %(source)s)
+    RETURNING address
 )
 SELECT address FROM tied UNION ALL
 SELECT address FROM pipeline.fetch_source WHERE source = %(source)s
+LIMIT 1
 """
 
 FUTURE: Final = """

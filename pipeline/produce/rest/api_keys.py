@@ -131,6 +131,11 @@ def add_key(
             remedy="Once nobody uses the older one any more, run:"
             f" pipeline api-keys drop {name} --oldest",
         )
+    if not feeds and not before.feeds:
+        raise SettingsError(
+            f"sender {name} is new, and bound to no feed yet",
+            remedy=f"Say which: pipeline api-keys new {name} --feed FEED, or '*' for all",
+        )
     # The name tells people and secret scanners what was found where it should not be.
     key = f"sk_{name}_{secrets.token_urlsafe(_KEY_BYTES)}"
     entry = Entry(
@@ -195,7 +200,7 @@ def _check_entry(name: str, entry: Entry, place: str) -> None:
 def _broken(place: str, where: str, rule: str) -> SettingsError:
     return SettingsError(
         f"the API keys at {place} break a rule",
-        remedy="Correct it: docs/rest.md shows the form",
+        remedy="Correct it: docs/api-keys.md shows the form",
         field=where,
         rule=rule,
     )

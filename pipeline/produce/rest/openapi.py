@@ -94,14 +94,14 @@ _HEADERS: Final = [
 
 def describe(app: FastAPI, service: Service, feeds: Sequence[Feed]) -> dict[str, Any]:
     """The OpenAPI document for whoever may write to these feeds."""
-    hidden = tuple(f"/v1/feeds/{name}" for name in service.feeds.keys() - {f.name for f in feeds})
+    others = service.feeds.keys() - {feed.name for feed in feeds}
+    # Each path as a whole: a feed may itself be named `messages`.
+    hidden = {f"/v1/feeds/{name}{rest}" for name in others for rest in ("", "/messages")}
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     document["paths"] = {
-        path: told
-        for path, told in document["paths"].items()
-        if path.removesuffix("/messages") not in hidden
+        path: told for path, told in document["paths"].items() if path not in hidden
     }
     components: dict[str, Any] = {"schemas": _SCHEMAS | {f.name: record_schema(f) for f in feeds}}
     if service.senders is not None:

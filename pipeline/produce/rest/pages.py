@@ -48,7 +48,10 @@ class Pages:
     async def docs(self, request: Request) -> Response:
         """The API, with each feed that the key is bound to."""
         host = request.headers.get("host", "")
-        base = f"{request.url.scheme}://{host if _HOST.fullmatch(host) else 'localhost:8080'}"
+        # The gateway says so; a caller who says it without one misleads nobody but himself.
+        secure = request.headers.get("x-forwarded-proto") == "https"
+        scheme = "https" if secure else request.url.scheme
+        base = f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost:8080'}"
         key = "" if self._service.senders is None else " \\\n  -H 'Authorization: Bearer KEY'"
         feeds = allowed(request, self._service)
         return _page(
