@@ -227,11 +227,11 @@ def _metadata(feed: Feed, hand: InHand, left: int) -> dict[str, dg.MetadataValue
         "released": account.released,
         "not acknowledged": left,
         "unknown fields dropped": hand.batch.unknown,
-        "messages per second": account.received / max(sum(seconds.values()), 1e-9),
-        **{f"seconds/{stage}": value for stage, value in seconds.items()},
+        "messages per second": round(account.received / max(sum(seconds.values()), 1e-9), 1),
+        **{f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()},
         **({} if hand.outcome is None else _enriched(hand.outcome)),
-        "oldest age on arrival (s)": max(ages, default=0.0),
-        "median age on arrival (s)": statistics.median(ages) if ages else 0.0,
+        "oldest age on arrival (s)": round(max(ages, default=0.0), 3),
+        "median age on arrival (s)": round(statistics.median(ages), 3) if ages else 0.0,
         "preview": preview(feed, hand.batch.frame),
         "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(feed)),
     }
@@ -242,5 +242,5 @@ def _enriched(outcome: Outcome) -> dict[str, float | int]:
         "enriched": len(outcome.rows),
         "enrichment failed": len(outcome.failures),
         "enrichment attempts": outcome.attempts,
-        "enrichment median (ms)": outcome.median_ms,
+        "enrichment median (ms)": round(outcome.median_ms, 3),
     }
