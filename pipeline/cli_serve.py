@@ -52,7 +52,7 @@ def serve(  # noqa: PLR0917 - typer names them all
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"{error.name} is not installed",
-            remedy="Install the extra `serve`: `make setup`, or pip install '.[serve]' in the checkout",
+            remedy="Install the extra: `make setup`, or pip install '.[serve]' in the checkout",
         ) from None
 
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")

@@ -1,6 +1,7 @@
 """Calls the enrichment of a feed for many records at once, each with its attempts and its time."""
 
 import asyncio
+import logging
 import random
 import statistics
 import time
@@ -17,6 +18,9 @@ from pipeline.reasons import Refused
 # So many records, or two for each call under way, that all met an outage, and no other record so
 # far: then the service is down, and to go on asking would only take the time.
 _HOPELESS = 100
+_CLOSING = 3.0  # seconds for a session to close; what it was open for is done by then
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +82,38 @@ async def call_each(
     Raises:
         EnrichmentError: The session could not be opened.
     """
-    async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(until - time.monotonic()):
-                function = await stack.enter_async_context(enrichment.opened())
-        except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold values
-            raise EnrichmentError(
-                f"the session of the enrichment was not opened ({_told(error)})",
-                remedy="See whether its service is up; everything was released",
-            ) from None
-        calls = _Calls(enrichment, reader, function, until)
+    session = AsyncExitStack()
+    function = await _open(enrichment, session, until)
+    calls = _Calls(enrichment, reader, function, until)
+    try:
         async with asyncio.TaskGroup() as group:
             for _ in range(enrichment.concurrency):
                 group.create_task(calls.work(records))
+    finally:
+        await _close(session)
     return calls.outcome
+
+
+async def _open(enrichment: Enrichment, session: AsyncExitStack, until: float) -> Function:
+    try:
+        async with asyncio.timeout(until - time.monotonic()):
+            function = await session.enter_async_context(enrichment.opened())
+    except Exception as error:  # noqa: BLE001 - whatever it is, its text may hold values
+        raise EnrichmentError(
+            f"the session of the enrichment was not opened ({_told(error)})",
+            remedy="See whether its service is up; everything was released",
+        ) from None
+    _forget_cancellations()
+    return function
+
+
+async def _close(session: AsyncExitStack) -> None:
+    """Closes a session; one that cannot be closed takes no result away."""
+    try:
+        async with asyncio.timeout(_CLOSING):
+            await session.aclose()
+    except BaseException as error:  # noqa: BLE001 - an exit there as well
+        _log.error("the session of the enrichment was not closed (%s)", _told(error))  # noqa: TRY400 - its text may hold values
 
 
 class _Calls:
@@ -105,13 +127,14 @@ class _Calls:
         self._reader = reader
         self._function = function
         self._until = until
+        self._whole = asyncio.current_task()
         self._outages = 0
         self._outage_types: tuple[type[Exception], ...] = (TimeoutError, *enrichment.outages)
         self._hopeless = max(_HOPELESS, 2 * enrichment.concurrency)
 
     async def work(self, records: Iterator[tuple[int, Record]]) -> None:
         for place, record in records:
-            if time.monotonic() >= self._until or self._is_hopeless() or _is_to_end():
+            if time.monotonic() >= self._until or self._is_hopeless() or self._is_to_end():
                 return
             failure = await self._try(place, record)
             if failure is not None:
@@ -140,23 +163,45 @@ class _Calls:
         started = time.monotonic()
         limit = min(self._enrichment.timeout_seconds, self._until - started)
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit) as patience:
                 added = await self._function(dict(record))
             self.outcome.rows[place] = self._reader.read(added)
         except Refused as refused:
-            return Failure(f"result {refused}, {refused.field}", field=refused.field)
+            return Failure(f"result {refused}, {refused.field}", patience.expired(), refused.field)
         except BaseException as error:  # a panic or an exit there costs one record
-            if _is_to_end():
+            if self._is_to_end():
                 raise
-            return Failure(_told(error), isinstance(error, self._outage_types))
+            # Some code raises another exception where it is cancelled, here by the time limit.
+            return Failure(_told(error), patience.expired() or self._is_outage(error))
+        finally:
+            if not self._is_to_end():
+                _forget_cancellations()
         self.outcome.seconds.append(time.monotonic() - started)
         return None
 
+    def _is_outage(self, error: BaseException) -> bool:
+        """Whether an error is an outage, or a group of nothing else."""
+        if isinstance(error, BaseExceptionGroup):
+            return all(self._is_outage(each) for each in error.exceptions)
+        return isinstance(error, self._outage_types)
 
-def _is_to_end() -> bool:
-    """Whether this task was cancelled, whatever the function has made of that."""
+    def _is_to_end(self) -> bool:
+        """Whether all was cancelled, whatever the function has made of that.
+
+        A worker's own cancellations do not tell: the function may leave some behind.
+        """
+        return self._whole is not None and self._whole.cancelling() > 0
+
+
+def _forget_cancellations() -> None:
+    """Takes back those that the code of the enrichment has left on this task.
+
+    Before Python 3.13 a task group leaves one whenever it fails. The next time limit would take
+    it for a cancellation of its own.
+    """
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    while task is not None and task.uncancel():
+        pass
 
 
 def _told(error: BaseException) -> str:

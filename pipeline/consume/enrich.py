@@ -28,6 +28,7 @@ from pipeline.resources import postgres
 # So many records and not one that could be enriched: then it is the service, not the records.
 _ALL_FAILED = 10
 _LOOK = 0.2  # seconds: a thread that waits does not notice a signal that another one took
+_ENDS = (SystemExit, KeyboardInterrupt)  # what asyncio lets out of a loop, from any task
 _GRACE = 5.0  # seconds for calls that were cancelled, and for a loop that is late
 
 _log = logging.getLogger(__name__)
@@ -162,11 +163,31 @@ def _run(
     loop: asyncio.AbstractEventLoop, task: asyncio.Task[Outcome], done: Future[Outcome]
 ) -> None:
     """The thread: runs the loop until the task has ended, then closes it."""
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+    with (
+        contextlib.suppress(*_ENDS),  # of tasks that are left, and are cancelled now
+        asyncio.Runner(loop_factory=lambda: loop) as runner,
+    ):
         try:
-            done.set_result(runner.get_loop().run_until_complete(task))
-        except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+            done.set_result(_run_to_its_end(runner.get_loop(), task))
+        except Exception as error:  # noqa: BLE001 - the waiting thread raises it
             done.set_exception(error)
+        except BaseException as error:  # noqa: BLE001 - nobody strips these of their text
+            told = f"the enrichment ended its event loop ({type(error).__name__})"
+            remedy = "Look for what its session and its function end; everything was released"
+            done.set_exception(EnrichmentError(told, remedy=remedy))
+
+
+def _run_to_its_end(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Outcome]) -> Outcome:
+    """Runs a task, whatever ends the loop meanwhile.
+
+    An exit in a task or a callback of the function ends the loop, and goes to whoever awaits that
+    task as well: there it costs one record. A real Ctrl-C arrives in the main thread.
+    """
+    while not task.done():
+        # RuntimeError: the function has stopped the loop.
+        with contextlib.suppress(*_ENDS, RuntimeError):
+            loop.run_until_complete(task)
+    return task.result()
 
 
 def _withhold(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

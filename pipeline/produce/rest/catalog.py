@@ -16,6 +16,7 @@ from pipeline.produce.rest.service import Service
 
 SCHEMA_TYPE: Final = "application/schema+json"
 
+_CHOICE: Final = 10  # records, of which one is shown
 _EXAMPLES_SEED: Final = 20_260_101
 
 
@@ -26,12 +27,16 @@ def allowed(request: Request, service: Service) -> list[Feed]:
 
 
 def examples(feed: Feed, count: int) -> list[dict[str, Any]]:
-    """Realistic records, the same every time; none for a type that has no samples."""
+    """Realistic records, the same every time; none for a type that has no samples.
+
+    Those with the fewest nulls: an example is to show what there can be.
+    """
     try:
-        events = generate(feed, Recipe(count=count, random_seed=_EXAMPLES_SEED))
-        return [msgspec.json.decode(event.body, type=dict[str, Any]) for event in events]
+        events = list(generate(feed, Recipe(count=_CHOICE * count, random_seed=_EXAMPLES_SEED)))
     except SeedError:
         return []
+    bodies = sorted((event.body for event in events), key=lambda body: body.count("null"))
+    return [msgspec.json.decode(body, type=dict[str, Any]) for body in bodies[:count]]
 
 
 def entry(feed: Feed) -> dict[str, str]:

@@ -109,23 +109,29 @@ def _feed(feed: Feed, base: str, key: str) -> str:
 <p>A field that is not in this list is refused.</p>"""
 
 
+def _marked(text: str) -> str:
+    """A text of ours, in which backticks mark code."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", _e(text))
+
+
 def _rules(schema: dict[str, Any]) -> str:
     """A type's schema in a few words."""
     either = [each.get("format", "") for each in schema.get("anyOf", ())]
     limits = [
-        f"{name} {json.dumps(value)}"
+        f"{name} {value if isinstance(value, str) else json.dumps(value)}"
         for name, value in schema.items()
         if name not in {"type", "anyOf", "items"} and value != "^[^\\u0000]*$"
     ]
+    each = [f"each {_rules(schema['items'])}"] if "items" in schema else []
     return ", ".join(
-        [str(schema.get("type", "")), *(["/".join(either)] if either else []), *limits]
+        [str(schema.get("type", "")), *(["/".join(either)] if either else []), *limits, *each]
     )
 
 
 def _problems() -> str:
     rows = "".join(
         f'<tr><td>{kind.status}</td><td><a href="{kind.type}">{_e(kind.name)}</a></td>'
-        f"<td>{_e(kind.title)}</td><td>{_e(kind.advice)}</td></tr>"
+        f"<td>{_e(kind.title)}</td><td>{_marked(kind.advice)}</td></tr>"
         for kind in KINDS
     )
     return f"""<h2 id="problems">Problems</h2>
@@ -138,7 +144,7 @@ service's log has too; for a record also <code>feed</code>, <code>field</code> a
 
 def _advice(kind: Kind) -> str:
     return (
-        f'<p>Status {kind.status}. {_e(kind.advice)}</p><p><a href="/problems">All problems</a></p>'
+        f'<p>Status {kind.status}. {_marked(kind.advice)}</p><p><a href="/problems">All problems</a></p>'
     )
 
 
