@@ -12,7 +12,12 @@ from pipeline.produce.rest.senders import Senders, load_senders
 from pipeline_tests.rest_case import LOGINS, READINGS, USER_LOGINS, Rest, observed_queue, rest
 from pipeline_tests.samples import EVERY_TYPE, login, reading
 
-_KEYS = {"acme": "key-of-acme", "every": "key-of-every", "slow": "key-of-slow"}
+_KEYS = {
+    "acme": "key-of-acme",
+    "every": "key-of-every",
+    "slow": "key-of-slow",
+    "bulk": "key-of-bulk",
+}
 
 
 def _senders() -> Senders:
@@ -20,6 +25,7 @@ def _senders() -> Senders:
         "acme": {"feeds": ["user_logins"], "keys": [digest_of(_KEYS["acme"])], "per_second": 1e6},
         "every": {"feeds": ["*"], "keys": [digest_of(_KEYS["every"])], "per_second": 1e6},
         "slow": {"feeds": ["*"], "keys": [digest_of(_KEYS["slow"])], "per_second": 0.1},
+        "bulk": {"feeds": ["*"], "keys": [digest_of(_KEYS["bulk"])], "per_second": 1},
     }
     senders = load_senders(json.dumps({"senders": listed}), None, {"user_logins", "readings"})
     assert senders is not None
@@ -28,7 +34,7 @@ def _senders() -> Senders:
 
 @pytest.fixture(scope="module")
 def service(aws_session: boto3.Session) -> Iterator[Rest]:
-    """A service with three senders."""
+    """A service with four senders."""
     with observed_queue(aws_session) as (sqs, _), rest(sqs, senders=_senders()) as running:
         yield running
 
@@ -97,6 +103,15 @@ def test_a_sender_that_sends_more_than_it_may_is_told_when(service: Rest) -> Non
     assert 1 <= int(answer.headers["retry-after"]) <= 10
     assert service.post(reading(), READINGS, headers=_as("every")).status_code == 202
     assert len(service.queued(EVERY_TYPE)) == 2
+
+
+def test_a_batch_larger_than_ten_seconds_worth_is_let_in_and_paid_for(service: Rest) -> None:
+    batch = [reading(id=number) for number in range(30)]
+    assert service.post(batch, READINGS, headers=_as("bulk")).status_code == 202
+    assert len(service.queued(EVERY_TYPE)) == 30
+    answer = service.post(reading(), READINGS, headers=_as("bulk"))
+    assert answer.status_code == 429
+    assert 1 <= int(answer.headers["retry-after"]) <= 21
 
 
 def test_no_key_is_ever_shown(service: Rest, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import boto3
 import httpx
@@ -10,10 +11,14 @@ import jsonschema_rs
 import pytest
 
 from pipeline import feeds
-from pipeline.contract import Feed
+from pipeline.contract import Feed, Field
+from pipeline.masking.policies import Keep
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.rest.catalog import examples, schema
 from pipeline.produce.rest.problems import KINDS
+from pipeline.produce.rest.schema import definitions, move_definitions, record_schema
+from pipeline.reasons import Refused
+from pipeline.types import JsonObject, Text
 from pipeline_tests.rest_case import LOGINS, USER_LOGINS, Rest, observed_queue, rest
 from pipeline_tests.samples import EVERY_TYPE, login, reading
 
@@ -50,6 +55,55 @@ def test_the_schema_takes_what_the_service_takes(service: Rest) -> None:
         reading(**{"@sent_at": "2024-01-01T00:00:00Z"}),
     ):
         assert not valid(broken)
+
+
+ENVELOPES = Feed(
+    name="envelopes",
+    description="What only its reader knows.",
+    queue="envelopes",
+    table="envelopes",
+    fields=(
+        Field("payload", JsonObject(40), Keep()),
+        Field("name", Text(9, max_bytes=4), Keep()),
+        Field("note", Text(9, max_bytes=20), Keep(), nullable=True, description="A remark."),
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("payload", "sound"),
+    [
+        ({"a": [1, None, {"b": "\\u0000 as text"}]}, True),
+        ({"\0": 1}, False),
+        ({"a": "\0"}, False),
+        ({"a": [[], [{"b": {"c\0": 1}}]]}, False),
+        ({"a": {"b": ["c", "\0"]}}, False),
+        ([], False),
+    ],
+)
+def test_both_schemas_take_of_nested_json_what_the_type_takes(
+    payload: object, *, sound: bool
+) -> None:
+    record = {"payload": payload, "name": "abcd"}
+    assert jsonschema_rs.validator_for(schema(ENVELOPES)).is_valid(record) is sound
+    told = move_definitions(definitions(ENVELOPES), "#/components/schemas/")
+    told |= move_definitions({"envelopes": record_schema(ENVELOPES)}, "#/components/schemas/")
+    document = {"components": {"schemas": told}, "$ref": "#/components/schemas/envelopes"}
+    assert jsonschema_rs.validator_for(document).is_valid(record) is sound
+    with nullcontext() if sound else pytest.raises(Refused):
+        JsonObject(40).read(payload)
+
+
+def test_a_number_of_bytes_is_said_as_far_as_a_schema_can() -> None:
+    fields = schema(ENVELOPES)["properties"]
+    assert fields["name"] == {
+        "type": "string",
+        "maxLength": 4,
+        "pattern": "^[^\\u0000]*$",
+        "description": "At most 4 bytes in UTF-8.",
+    }
+    assert fields["note"]["description"] == "A remark. At most 20 bytes in UTF-8."
+    assert fields["payload"]["description"].startswith("At most 40 bytes in UTF-8")
 
 
 @pytest.mark.parametrize("feed", [USER_LOGINS, EVERY_TYPE])

@@ -216,6 +216,9 @@ def test_bodies_that_are_too_large_are_refused_while_they_come(
         (b"GET", b"/v1/feeds/%00", 404),
         (b"GET", b"/v1/feeds/%ff%fe", 404),
         (b"GET", b"//metrics", 404),
+        (b"GET", b"/healthz%0A", 404),
+        (b"GET", b"/v1/feeds%0a", 404),
+        (b"POST", b"/v1/feeds/user_logins/messages%0A", 404),
     ],
 )
 def test_what_is_not_there_is_a_problem_too(

@@ -1,5 +1,6 @@
 """What is too large, too slow or no HTTP is refused with its own status, and costs no memory."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -237,6 +238,52 @@ def test_beyond_the_cap_connections_are_told_so(sqs: SQSClient) -> None:
             for each in opened:
                 each.close()
         eventually(lambda: b"200" in _first(running))
+
+
+def test_those_past_the_cap_take_no_place_away(sqs: SQSClient) -> None:
+    body = json.dumps(login())
+    ask = _post(f"{_JSON}Content-Length: {len(body)}\r\nConnection: close\r\n", body)
+    with rest(sqs, limits=quick(connections=20)) as running, contextlib.ExitStack() as opened:
+        first, surplus = (
+            [opened.enter_context(_connected(running)) for _ in range(count)] for count in (20, 10)
+        )
+        surplus[-1].sendall(ask)
+        assert b" 503 " in _heard(surplus[-1])[:20]
+        for each in first:
+            each.sendall(ask)
+        assert {_heard(each)[:12] for each in first} == {b"HTTP/1.1 202"}
+        running.queued()
+
+
+def test_callers_that_do_not_read_are_cut_off_and_nothing_is_logged(
+    sqs: SQSClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two take all connections, ask twenty times for a long answer each, and read none."""
+    wrong = json.dumps([{}] * 1_000)
+    ask = _post(f"{_JSON}Content-Length: {len(wrong)}\r\n", wrong)
+    limits = quick(connections=2, answer_seconds=0.2)
+    with (
+        rest(sqs, limits=limits) as running,
+        _connected(running) as one,
+        _connected(running) as other,
+    ):
+        for deaf in (one, other):
+            deaf.sendall(ask * 20)
+        assert running.post(login()).status_code == 503
+        eventually(lambda: running.post(login()).status_code == 202)
+        for deaf in (one, other):
+            assert 0 < _heard(deaf).count(b"HTTP/1.1 422 ") < 20
+    running.queued()
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+
+
+def _heard(connection: socket.socket) -> bytes:
+    """What was answered, until the connection is at its end or cut off."""
+    heard = b""
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65_536):
+            heard += part
+    return heard
 
 
 def test_a_caller_that_leaves_holds_no_memory(sqs: SQSClient) -> None:

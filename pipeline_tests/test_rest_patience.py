@@ -29,11 +29,14 @@ LAST = post(SOUND)
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestProcess]:
-    """A service that waits a second for a head, a body and the next request, for 20 connections."""
-    limits = Limits(head_seconds=1, body_seconds=1, idle_seconds=1, connections=20)
+    """A service that waits a second for whatever a caller does, and has 20 connections."""
+    limits = Limits(
+        head_seconds=1, body_seconds=1, answer_seconds=1, idle_seconds=1, connections=20
+    )
     with rest_process(tmp_path_factory.mktemp("rest"), limits) as service:
         yield service
     assert "Traceback" not in service.output.read_text()
+    assert "ERROR" not in service.output.read_text()
 
 
 @pytest.fixture

@@ -106,6 +106,36 @@ def test_a_batch_larger_than_the_bucket_passes_and_is_paid_for() -> None:
     assert limit.take(acme, 1) == 0.0
 
 
+def test_a_batch_larger_than_the_bucket_passes_behind_its_own_first_record() -> None:
+    limit, acme = Rates(clock=Clock()), sender(50.0)
+    assert limit.take(acme, 1) == 0.0
+    assert limit.take(acme, 599, taken=1) == 0.0
+
+
+@quickly
+@given(st.integers(2, 150), st.integers(-2, 2))
+def test_a_batch_passes_in_two_parts_where_it_passes_as_a_whole(count: int, beyond: int) -> None:
+    acme = sender(10.0)  # a bucket of a hundred
+    whole, parts = Rates(clock=Clock()), Rates(clock=Clock())
+    for each in (whole, parts):
+        each.take(acme, max(100 - count + beyond, 1))
+    passes = whole.take(acme, count) == 0.0
+    in_parts = parts.take(acme, 1) == 0.0 and parts.take(acme, count - 1, taken=1) == 0.0
+    assert in_parts == passes
+
+
+def test_a_batch_that_waits_as_told_passes_unless_another_request_came_between() -> None:
+    clock = Clock()
+    limit, acme = Rates(clock=clock), sender(1.0)
+    for count in (1, 1):
+        assert limit.take(acme, count) == 0.0
+    wait = limit.take(acme, 599, taken=1)
+    assert wait > 0.0
+    clock.now += wait
+    assert limit.take(acme, 1) == 0.0
+    assert limit.take(acme, 599, taken=1) == 0.0
+
+
 def test_a_slow_sender_may_send_one_and_then_waits() -> None:
     clock = Clock()
     limit, acme = Rates(clock=clock), sender(0.001)

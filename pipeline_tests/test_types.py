@@ -61,6 +61,7 @@ TAKEN: Final[list[tuple[FieldType, object, Scalar]]] = [
     (Boolean(), False, False),
     (Timestamp(), "2024-02-29T23:30:00+05:30", datetime(2024, 2, 29, 18, tzinfo=UTC)),
     (Timestamp(), "2024-02-29T12:00:00Z", datetime(2024, 2, 29, 12, tzinfo=UTC)),
+    (Timestamp(), "2024-02-29 12:00:00Z", datetime(2024, 2, 29, 12, tzinfo=UTC)),
     (Timestamp(), datetime(2024, 3, 1, 5, tzinfo=INDIA), datetime(2024, 2, 29, 23, 30, tzinfo=UTC)),
     (Date(), "2024-02-29", date(2024, 2, 29)),
     (Date(), "9999-12-31", date(9999, 12, 31)),

@@ -1,10 +1,27 @@
 """JSON objects that only their reader knows."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from pipeline.reasons import Reason, Refused
+
+_ANY: Final = {"$ref": "#/$defs/Json"}
+_WITHOUT_NUL: Final = {"pattern": "^[^\\u0000]*$"}
+
+DEFINITIONS: Final[dict[str, object]] = {
+    "Json": {
+        "description": "Any JSON without U+0000.",
+        "anyOf": [
+            {"type": ["null", "boolean", "number"]},
+            {"type": "string", **_WITHOUT_NUL},
+            {"type": "array", "items": _ANY},
+            {"type": "object", "propertyNames": _WITHOUT_NUL, "additionalProperties": _ANY},
+        ],
+    }
+}
+"""What a schema with a `JsonObject` in it has under `$defs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +58,13 @@ class JsonObject:
         return None if self.max_bytes > 1 else "max_bytes must be at least 2"
 
     def json_schema(self) -> dict[str, object]:
-        """An object."""
-        return {"type": "object"}
+        """An object, with a reference to `DEFINITIONS` for what is in it."""
+        return {
+            "type": "object",
+            "propertyNames": _WITHOUT_NUL,
+            "additionalProperties": _ANY,
+            "description": f"At most {self.max_bytes} bytes in UTF-8, without white space.",
+        }
 
 
 def _holds_nul(value: object) -> bool:

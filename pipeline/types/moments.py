@@ -13,7 +13,10 @@ _AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A moment: RFC 3339 with an offset (a naive time names no moment and is refused)."""
+    """A moment: RFC 3339 with an offset (a naive time names no moment and is refused).
+
+    A blank may stand for the T, as RFC 3339 allows in section 5.6.
+    """
 
     @property
     def sql(self) -> str:

@@ -65,7 +65,11 @@ class Text:
         """A string of bounded length; one of a list where the contract has one."""
         if self.allowed:
             return {"type": "string", "enum": list(self.allowed)}
-        return {"type": "string", "maxLength": self.max_length, "pattern": "^[^\\u0000]*$"}
+        most = min(self.max_length, self.max_bytes or self.max_length)
+        told: dict[str, object] = {"type": "string", "maxLength": most, "pattern": "^[^\\u0000]*$"}
+        if self.max_bytes is not None:
+            told["description"] = f"At most {self.max_bytes} bytes in UTF-8."
+        return told
 
 
 @dataclass(frozen=True, slots=True)

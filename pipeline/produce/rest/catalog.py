@@ -11,7 +11,7 @@ from pipeline.errors import SeedError
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.rest import metrics
 from pipeline.produce.rest.exchange import Exchange
-from pipeline.produce.rest.schema import DIALECT, record_schema
+from pipeline.produce.rest.schema import DIALECT, definitions, record_schema
 from pipeline.produce.rest.service import Service
 
 SCHEMA_TYPE: Final = "application/schema+json"
@@ -52,7 +52,8 @@ def entry(feed: Feed) -> dict[str, str]:
 
 def schema(feed: Feed) -> dict[str, Any]:
     """The schema of a feed's records, as a document of its own."""
-    return {"$schema": DIALECT, **record_schema(feed), "examples": examples(feed, 1)}
+    told = {"$schema": DIALECT, **record_schema(feed), "examples": examples(feed, 1)}
+    return told | {"$defs": found} if (found := definitions(feed)) else told
 
 
 class Catalog:

@@ -15,6 +15,7 @@ from pipeline.produce.rest.problems import (
     INTERNAL,
     MEDIA_TYPE,
     MISDIRECTED,
+    NOT_FOUND,
     UNAUTHORIZED,
     Problem,
 )
@@ -58,6 +59,8 @@ class Front:
         answer = _Answer(send, exchange, expects=b"expect" in headers)
         try:
             exchange.sender = self._admitted(scope, headers)
+            if not scope["path"].isprintable():  # a route would not see a line break at its end
+                raise Problem(NOT_FOUND, "There is nothing at this path")
             await self._app(inner, receive, answer)
         except Problem as problem:
             await self._refuse(problem, exchange)(scope, receive, answer)

@@ -87,7 +87,7 @@ class Intake:
         self, records: Sequence[_Named], claim: Claim | None, exchange: Exchange
     ) -> Done:
         if len(records) > 1:
-            self._pace(exchange, len(records) - 1)
+            self._pace(exchange, len(records) - 1, taken=1)
         checked = await self._check(records)
         events = [each for each in checked if isinstance(each, Event)]
 
@@ -124,8 +124,8 @@ class Intake:
             raise Problem(too_large, detail, feed=self._feed.name, rule="too_large")
         return event
 
-    def _pace(self, exchange: Exchange, records: int) -> None:
-        wait = self._service.rates.take(exchange.sender, records)
+    def _pace(self, exchange: Exchange, records: int, *, taken: int = 0) -> None:
+        wait = self._service.rates.take(exchange.sender, records, taken=taken)
         if wait > 0:
             detail = f"The key may send {exchange.sender.per_second:g} records a second"
             raise Problem(TOO_MANY_REQUESTS, detail, retry_after=math.ceil(wait))

@@ -27,6 +27,7 @@ class Limits:
         patience_seconds: How long a message waits for its call of SQS to begin.
         head_seconds: How long a request line and its headers may take.
         body_seconds: How long a body may take.
+        answer_seconds: How long what is answered may wait for a caller that does not read it.
         idle_seconds: How long a connection may rest between requests. Longer than the gateway's,
             or a request of the gateway finds its connection just closed.
         connections: Connections that are served at the same time.
@@ -42,6 +43,7 @@ class Limits:
     patience_seconds: float = 10.0
     head_seconds: float = 10.0
     body_seconds: float = 30.0
+    answer_seconds: float = 30.0
     idle_seconds: int = 75
     connections: int = 400
     stop_seconds: int = 30

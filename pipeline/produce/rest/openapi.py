@@ -17,7 +17,7 @@ from pipeline.produce.rest.problems import (
     Kind,
     Problem,
 )
-from pipeline.produce.rest.schema import record_schema
+from pipeline.produce.rest.schema import definitions, move_definitions, record_schema
 from pipeline.produce.rest.service import Service
 
 _JSON: Final = "application/json"
@@ -103,7 +103,10 @@ def describe(app: FastAPI, service: Service, feeds: Sequence[Feed]) -> dict[str,
     document["paths"] = {
         path: told for path, told in document["paths"].items() if path not in hidden
     }
-    components: dict[str, Any] = {"schemas": _SCHEMAS | {f.name: record_schema(f) for f in feeds}}
+    components: dict[str, Any] = {"schemas": _SCHEMAS.copy()}
+    for feed in feeds:
+        told = definitions(feed) | {feed.name: record_schema(feed)}
+        components["schemas"] |= move_definitions(told, "#/components/schemas/")
     if service.senders is not None:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         for path, operations in document["paths"].items():

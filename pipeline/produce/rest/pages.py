@@ -14,7 +14,7 @@ from starlette.responses import Response
 from pipeline.contract import Feed
 from pipeline.produce.rest.catalog import allowed, examples
 from pipeline.produce.rest.problems import KINDS, NOT_FOUND, Kind, Problem
-from pipeline.produce.rest.schema import sent_fields
+from pipeline.produce.rest.schema import describe, sent_fields
 from pipeline.produce.rest.service import Service
 
 _STYLE: Final = """
@@ -32,6 +32,9 @@ _POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none';"
     " frame-ancestors 'none'"
 )
+_SAID_OTHERWISE: Final = {
+    *("type", "anyOf", "items", "description", "propertyNames", "additionalProperties"),
+}
 _HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,255}")
 
 
@@ -90,7 +93,7 @@ def _feed(feed: Feed, base: str, key: str) -> str:
     rows = "".join(
         f"<tr><td><code>{_e(each.path)}</code></td><td>{_e(_rules(each.type.json_schema()))}</td>"
         f"<td>{'may be null or absent' if each.nullable else 'required'}</td>"
-        f"<td>{_e(each.description)}</td></tr>"
+        f"<td>{_e(describe(each))}</td></tr>"
         for each in sent_fields(feed)
     )
     found = examples(feed, 1)
@@ -120,7 +123,7 @@ def _rules(schema: dict[str, Any]) -> str:
     limits = [
         f"{name} {value if isinstance(value, str) else json.dumps(value)}"
         for name, value in schema.items()
-        if name not in {"type", "anyOf", "items"} and value != "^[^\\u0000]*$"
+        if name not in _SAID_OTHERWISE and value != "^[^\\u0000]*$"
     ]
     each = [f"each {_rules(schema['items'])}"] if "items" in schema else []
     return ", ".join(
@@ -144,7 +147,8 @@ service's log has too; for a record also <code>feed</code>, <code>field</code> a
 
 def _advice(kind: Kind) -> str:
     return (
-        f'<p>Status {kind.status}. {_marked(kind.advice)}</p><p><a href="/problems">All problems</a></p>'
+        f"<p>Status {kind.status}. {_marked(kind.advice)}</p>"
+        '<p><a href="/problems">All problems</a></p>'
     )
 
 

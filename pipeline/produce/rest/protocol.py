@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from http import HTTPStatus
 from typing import Any, Final, NoReturn
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from pipeline.produce.rest.limits import Limits
 from pipeline.produce.rest.problems import (
     BAD_REQUEST,
     HEADERS_TOO_LARGE,
-    MEDIA_TYPE,
     OVERLOADED,
     TIMEOUT,
     URI_TOO_LONG,
@@ -39,7 +38,7 @@ class Protocol(HttpToolsProtocol):
 
     Args:
         limits: The service's bounds.
-        refused: Is told of each problem that ends a connection; returns the answer's body.
+        refused: Is told of each problem that ends a connection; returns the whole answer.
         **given: As uvicorn hands it on.
     """
 
@@ -61,10 +60,16 @@ class Protocol(HttpToolsProtocol):
         self._ended = False  # the last answer is written
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None  # while the caller does not read
+        self._running: RequestResponseCycle | None = None  # that others may wait for
+        self._surplus = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
         """As asyncio calls it."""
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=0)  # tells of all that the caller does not read
+        # Decided once: who comes later takes no place away.
+        self._surplus = len(self.connections) > self._limits.connections
         if len(self.connections) > self._limits.connections + _SPARE:
             transport.abort()
         self._set_timer(self._limits.head_seconds, self._head_is_late)
@@ -72,7 +77,20 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """As asyncio calls it."""
         self._unset_timer()
+        self._unset_unread()
+        if self._running is not None:  # uvicorn tells the request that came last, which may wait
+            self._running.disconnected = True
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """As asyncio calls it, where the caller does not read; a close would wait for it too."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._limits.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """As asyncio calls it, once the caller has read enough."""
+        self._unset_unread()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """As asyncio calls it."""
@@ -160,7 +178,7 @@ class Protocol(HttpToolsProtocol):
             return
         if cycle is None or not (self._in_body and cycle.response_started):
             problem = self._problem or Problem(BAD_REQUEST, "The request is not sound HTTP")
-            self.transport.write(_response(problem, self._refused(problem)))
+            self.transport.write(self._refused(problem))
         if cycle is not None:
             cycle.disconnected = True  # the rest of its body will not come
             cycle.message_event.set()
@@ -190,13 +208,17 @@ class Protocol(HttpToolsProtocol):
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
         if codings not in ([], [b"chunked"]):
             self._stop(Problem(BAD_REQUEST, "The only Transfer-Encoding is chunked"))
-        if len(self.connections) > self._limits.connections:
+        if self._surplus:
             self._stop(Problem(OVERLOADED, "All connections are taken", retry_after=1))
 
     def _stop(self, problem: Problem) -> NoReturn:
         """Ends the parsing: whatever is raised in one of its calls, uvicorn asks for a 400."""
         self._problem = problem
         raise ValueError
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _head_is_late(self) -> None:
         self._timer = None
@@ -221,21 +243,12 @@ class Protocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
+    def _unset_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
 
 def _headers_too_large() -> Problem:
     detail = f"There are more than {_HEADERS} headers, or more than {_HEAD_BYTES} bytes of them"
     return Problem(HEADERS_TOO_LARGE, detail)
-
-
-def _response(problem: Problem, body: bytes) -> bytes:
-    status = HTTPStatus(problem.kind.status)
-    headers = {
-        **problem.headers,
-        "content-type": MEDIA_TYPE,
-        "content-length": str(len(body)),
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-        "connection": "close",
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body

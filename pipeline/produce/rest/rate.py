@@ -32,7 +32,7 @@ class Rates:
         self._full_at: dict[str, float] = {}
         self._prune_at = _MANY
 
-    def take(self, sender: Sender, count: int) -> float:
+    def take(self, sender: Sender, count: int, *, taken: int = 0) -> float:
         """Takes a request's records out of the sender's bucket, if it holds enough.
 
         A request larger than the bucket passes when the bucket is full, and leaves a debt.
@@ -40,6 +40,8 @@ class Rates:
         Args:
             sender: Whose bucket.
             count: Records in the request, at least one.
+            taken: Further records of the same request, which were taken before: they do not stand
+                in the way of the rest.
 
         Returns:
             0.0 to go on; else the seconds after which the same request would pass, and then
@@ -48,8 +50,9 @@ class Rates:
         now = self._clock()
         full_at = max(self._full_at.get(sender.name, now), now)
         filling = count / sender.per_second  # seconds in which as much flows in
-        wait = full_at - now - max(self._burst_seconds - filling, 0.0)
-        if wait > _TOLERANCE:
+        before = taken / sender.per_second
+        wait = full_at - now - max(self._burst_seconds - filling - before, 0.0)
+        if wait > before + _TOLERANCE:
             return wait
         self._full_at[sender.name] = full_at + filling
         self._forget_full(now)

@@ -4,6 +4,7 @@ import functools
 import logging
 import signal
 import socket
+from http import HTTPStatus
 from types import FrameType
 from typing import Final, NoReturn, cast
 
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp
 
 from pipeline.errors import SettingsError
 from pipeline.produce.rest.exchange import Exchange, request_id, write_line
-from pipeline.produce.rest.problems import Problem
+from pipeline.produce.rest.problems import MEDIA_TYPE, Problem
 from pipeline.produce.rest.protocol import Protocol
 from pipeline.produce.rest.service import Service
 
@@ -78,4 +79,18 @@ def _refused(service: Service, problem: Problem) -> bytes:
     service.metrics.rejected(problem.reason)
     service.metrics.answered(exchange, "none")
     write_line(exchange.line("none", "none"))
-    return body
+    return _response(problem, body)
+
+
+def _response(problem: Problem, body: bytes) -> bytes:
+    status = HTTPStatus(problem.kind.status)
+    headers = {
+        **problem.headers,
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+        "connection": "close",
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{lines}\r\n".encode() + body
