@@ -5,41 +5,14 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import Mapping
 
 import pytest
 
-from pipeline.consume.batch import Decoded
-from pipeline.consume.enrich import Added, enrich
-from pipeline.consume.settlement import decode_batch
-from pipeline.contract import Feed
-from pipeline.enrichment import Enrichment, Function, Record
+from pipeline.enrichment import Record
 from pipeline.errors import EnrichmentError
-from pipeline_tests.enrich_case import order, orders
-from pipeline_tests.samples import CANARY, KEYRING, message
-
-_ENOUGH = 20.0  # seconds in which each of these batches is enriched, on any machine
-
-
-def batch(feed: Feed, count: int) -> Decoded:
-    """So many orders, as a run has decoded them."""
-    messages = [message(order(number), event_id=f"order-{number}") for number in range(count)]
-    return decode_batch(feed, messages, KEYRING.settlement_key(feed.name))
-
-
-def enriched(function: Function, count: int, *, within: float = _ENOUGH, **how: object) -> Added:
-    """What becomes of a batch of so many orders under a function."""
-    feed = orders(function, most=count, **how)
-    return enrich(feed, batch(feed, count), frozenset(), time.monotonic() + within)
-
-
-def places(added: Added) -> list[int]:
-    """The numbers of the orders that go on."""
-    assert added.batch.frame["id"].tolist() == added.batch.frame["score"].tolist()
-    assert len(added.batch.entries) == len(added.batch.frame)
-    return [int(number) for number in added.batch.frame["id"]]
+from pipeline_tests.enrich_case import ENOUGH, enriched, places
+from pipeline_tests.samples import CANARY
 
 
 @pytest.mark.parametrize("concurrency", [1, 7, 50])
@@ -206,7 +179,7 @@ def test_a_function_that_blocks_keeps_nobody_from_releasing_the_batch(
     let_go = threading.Event()
 
     async def function(_record: Record) -> Mapping[str, object]:
-        let_go.wait(_ENOUGH)
+        let_go.wait(ENOUGH)
         return {}
 
     with pytest.raises(EnrichmentError, match="blocks its event loop"):
@@ -243,58 +216,3 @@ def test_an_interruption_ends_the_calls_before_it_goes_on() -> None:
         signal.signal(signal.SIGUSR1, before)
     assert sorted(ended, key=str) == list(range(10))
     assert not [thread for thread in threading.enumerate() if thread.name == "enrich"]
-
-
-def test_a_session_is_opened_once_a_run_and_closed_in_the_end() -> None:
-    states: list[str] = []
-
-    @asynccontextmanager
-    async def session() -> AsyncIterator[Function]:
-        states.append("opened")
-
-        async def function(record: Record) -> Mapping[str, object]:
-            assert states == ["opened"]
-            return {"score": record["id"]}
-
-        try:
-            yield function
-        finally:
-            states.append("closed")
-
-    feed = replace(orders(), enrichment=Enrichment(session=session))
-    for _ in range(2):
-        states.clear()
-        added = enrich(feed, batch(feed, 3), frozenset(), time.monotonic() + _ENOUGH)
-        assert places(added) == [0, 1, 2]
-        assert states == ["opened", "closed"]
-
-
-def test_a_session_that_is_not_to_be_had_fails_the_run_and_tells_no_value() -> None:
-    async def connect() -> Function:
-        raise ConnectionRefusedError(CANARY)
-
-    @asynccontextmanager
-    async def session() -> AsyncIterator[Function]:
-        yield await connect()
-
-    feed = replace(orders(), enrichment=Enrichment(session=session))
-    with pytest.raises(EnrichmentError, match="ConnectionRefusedError") as caught:
-        enrich(feed, batch(feed, 1), frozenset(), time.monotonic() + _ENOUGH)
-    assert CANARY not in str(caught.value)
-
-
-def test_what_a_task_of_the_function_leaves_behind_is_told_without_its_text(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def lost() -> None:
-        raise ValueError(CANARY)
-
-    async def function(record: Record) -> Mapping[str, object]:
-        task = asyncio.create_task(lost())
-        await asyncio.sleep(0)
-        del task
-        return {"score": record["id"]}
-
-    assert places(enriched(function, 3)) == [0, 1, 2]
-    assert "ValueError" in caplog.text
-    assert CANARY not in caplog.text

@@ -12,6 +12,7 @@ from pipeline_tests.enrich_case import (
     ALL_VISIBLE,
     BACK_OFF,
     account,
+    failures,
     numbers,
     order,
     orders,
@@ -40,13 +41,10 @@ class Choosy:
 
 
 def failed_with(result: dg.ExecuteInProcessResult) -> str:
-    """The text of the innermost error of a run that failed."""
+    """The text of the one error of a run that failed."""
     assert not result.success
-    (event,) = [each for each in result.all_events if each.is_step_failure]
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return "" if error is None else error.message
+    (text,) = failures(result)
+    return text
 
 
 def test_what_is_added_is_masked_and_loaded_with_the_rest(world: World) -> None:

@@ -113,7 +113,7 @@ async def _close(session: AsyncExitStack) -> None:
         async with asyncio.timeout(_CLOSING):
             await session.aclose()
     except BaseException as error:  # noqa: BLE001 - an exit there as well
-        _log.error("the session of the enrichment was not closed (%s)", _told(error))  # noqa: TRY400 - its text may hold values
+        _log.error("the session of the enrichment was not closed (%s)", _told(error))
 
 
 class _Calls:
