@@ -90,8 +90,8 @@ def produce(  # noqa: PLR0917 - typer names them all
         malformed=read_shares(chosen, malformed or []),
     )
     recipe.check(chosen)
-    if report is not None and not report.parent.is_dir():
-        raise TrafficError("there is no folder for the report", remedy="Make it first")
+    if report is not None:
+        _check_report(report)
 
     def tell(elapsed: float, second: "Tally") -> None:
         typer.echo(traffic_report.line(elapsed, second))
@@ -153,6 +153,14 @@ def consume(
                 typer.echo(f"gave back {shown} of {held} messages; all come again", err=True)
             sys.stdout.flush()
             os._exit(0)  # its run would go on, and Python would wait for it
+
+
+def _check_report(report: Path) -> None:
+    """Refuses a report that could not be written once the traffic has been sent."""
+    if not report.parent.is_dir():
+        raise TrafficError("there is no folder for the report", remedy="Make it first")
+    if report.is_dir() or not os.access(report if report.exists() else report.parent, os.W_OK):
+        raise TrafficError("the report cannot be written", remedy="Name a file that may be written")
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ from pipeline.produce.rest.server import make_server
 from pipeline.produce.rest.settings import API_KEYS, build_service
 from pipeline_tests.queue_fixtures import serving
 from pipeline_tests.samples import CANARY, eventually
+from pipeline_tests.upstream import BASE, Reply
+from pipeline_tests.upstream import serving as raw_service
 from pipeline_tests.world import World, free_port
 
 API_KEY = "sk_canary_1"
@@ -162,6 +164,20 @@ def test_one_that_the_api_does_not_take_says_so(
     assert re.match(f"not accepted by the API \\({answer}\\), after", str(check.description))
     assert world.app.calls["SendMessageBatch"] == 0
     assert CANARY not in repr(result.all_events)
+
+
+@pytest.mark.usefixtures("api")
+def test_a_bad_gateway_is_an_answer_that_fails_the_check(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with raw_service() as server:
+        server.api.hooks.append(lambda _request: Reply(b"[" * 50_000, 202))
+        monkeypatch.setenv(URL, server.url.removesuffix(BASE))
+        result, check = fly()
+    assert result.success
+    assert not check.passed
+    assert str(check.description).startswith("not accepted by the API (HTTP 202), after")
+    assert world.depth() == (0, 0)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,13 @@ from pipeline_tests.fetch_fixtures import MakeCase
 from pipeline_tests.samples import outside
 from pipeline_tests.upstream import Upstream
 
-PUBLIC: Final = ("1.1.1.1", "185.199.108.153", "2606:4700:4700::1111")
+PUBLIC: Final = (
+    "1.1.1.1",
+    "185.199.108.153",
+    "2606:4700:4700::1111",
+    "::ffff:1.1.1.1",
+    "64:ff9b::101:101",
+)
 NOT_PUBLIC: Final = (
     "127.0.0.1",
     "127.8.8.8",
@@ -47,6 +53,12 @@ NOT_PUBLIC: Final = (
     "64:ff9b::a9fe:a9fe",
     "2002:7f00:1::",
     "2001:0:7f00:1::",
+    "::127.0.0.1",
+    "fec0::1",
+    "fe00::1",
+    "200::1",
+    "4000::1",
+    "64:ff9b:1::a00:1",
 )
 
 
@@ -63,6 +75,7 @@ class TestPublic:
     def test_but_where_its_network_is_named(self) -> None:
         networks = (ip_network("10.1.0.0/16"), ip_network("fd00::/8"))
         assert is_permitted(ip_address("10.1.2.3"), networks)
+        assert is_permitted(ip_address("::ffff:10.1.2.3"), networks)
         assert is_permitted(ip_address("fd00::7"), networks)
         assert not is_permitted(ip_address("10.2.0.1"), networks)
         assert not is_permitted(ip_address("::1"), networks)
@@ -158,6 +171,7 @@ class TestSettings:
             "http://x/api",
             "http://x:y/",
             "http://ann:secret@x/",
+            "http://xn--/",
         ],
     )
     def test_what_is_no_address_is_refused(self, address: str, nowhere: Outside) -> None:
@@ -181,6 +195,8 @@ class TestSettings:
         ("https://api.example:444/x", None),
         ("https://api.example.org/x", None),
         ("https://u:p@api.example/x", None),
+        ("https://xn--/", None),
+        ("https:////[]", None),
         (r"https://evil.example\@api.example/x", None),
     ],
 )

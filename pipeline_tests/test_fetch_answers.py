@@ -17,7 +17,7 @@ from pipeline.errors import FetchError
 from pipeline.produce.fetch.client import retry_after
 from pipeline.produce.fetch.ledger import Counts
 from pipeline.source import Bounds
-from pipeline_tests.fetch_case import QUICK, path, paths
+from pipeline_tests.fetch_case import QUICK, STALE, path, paths
 from pipeline_tests.fetch_fixtures import MakeCase
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import CANARY
@@ -42,6 +42,10 @@ PASSING: Final = {
         Reply(BODY, headers={"Content-Length": "x\r\n"}, cut=0),
         "cut_short",
     ),
+    "one compressed document after the other": (
+        Reply(gzip.compress(BODY) * 2, headers={"Content-Encoding": "gzip"}),
+        "not_json",
+    ),
     "half of what was compressed": (
         Reply(gzip.compress(BODY)[:-12], headers={"Content-Encoding": "gzip"}),
         "cut_short",
@@ -55,8 +59,8 @@ FINAL: Final = {
     "unchanged, and nothing was known": (Reply(status=304), "http_304"),
     "a list": (Reply(b"[1, 2]"), "not_an_object"),
     "another compression": (Reply(BODY, headers={"Content-Encoding": "br"}), "encoding"),
-    "one compressed after the other": (
-        Reply(gzip.compress(BODY) * 2, headers={"Content-Encoding": "gzip"}),
+    "more compressed files than an answer needs": (
+        Reply(gzip.compress(b"") * 70 + gzip.compress(BODY), headers={"Content-Encoding": "gzip"}),
         "encoding",
     ),
     "more than a record may have": (Reply(b" " * 5_000_000), "too_large"),
@@ -86,6 +90,14 @@ FINAL: Final = {
     "a redirect in a circle": (Reply(status=308, headers={"Location": "."}), "redirected"),
     "a redirect to a file": (
         Reply(status=302, headers={"Location": "file:///etc/passwd"}),
+        "redirected",
+    ),
+    "a redirect to a name that is none": (
+        Reply(status=302, headers={"Location": "http://xn--/"}),
+        "redirected",
+    ),
+    "a redirect to an address that is none": (
+        Reply(status=302, headers={"Location": "http:////[]"}),
         "redirected",
     ),
 }
@@ -169,10 +181,24 @@ class TestSound:
         assert case.fetch().sent == 12
         assert all(len(body) < 200 for _, body in case.events())
 
-    def test_a_compressed_record(self, case_of: MakeCase) -> None:
-        case = case_of(Upstream([1]))
-        case.api.at(path(1), Reply(gzip.compress(BODY), headers={"Content-Encoding": "gzip"}))
-        assert case.fetch().sent == 1
+    def test_a_compressed_record_in_one_file_or_several(self, case_of: MakeCase) -> None:
+        case = case_of(Upstream([1, 2, 3]))
+        several = gzip.compress(BODY[:10]) + gzip.compress(BODY[10:])
+        for number, body, name in ((1, gzip.compress(BODY), "gzip"), (2, several, "x-gzip")):
+            case.api.at(path(number), Reply(body, headers={"Content-Encoding": name}))
+        assert case.fetch().sent == 3
+
+    @pytest.mark.parametrize("tag", ['"\xe9"', '"\u20ac"', '"a\x01b"', '"\x7f"', '"' + "x" * 600])
+    def test_a_tag_that_cannot_be_sent_back_is_none(self, tag: str, case_of: MakeCase) -> None:
+        """The first that was remembered would have kept each later run from the whole list."""
+        case = case_of(Upstream([1, 2]))
+        case.api.tags = False
+        for each in (path(1), f"{LIST}?limit=10&offset=0"):
+            body = case.api.answer(Request(each, {})).body
+            case.api.at(each, Reply(body, headers={"ETag": tag}))
+        assert case.fetch().sent == 2
+        assert case.fetch(STALE).unchanged == 2
+        assert not any("if-none-match" in each.headers for each in case.api.requests)
 
     def test_a_redirect_on_the_same_host(self, case_of: MakeCase) -> None:
         case = case_of(Upstream([1]))

@@ -136,6 +136,23 @@ def test_the_ledger_is_held_against_the_list_range_by_range(deployed: Deploy) ->
     assert missing.description == "80 of 83: the list has changed since; plan again"
 
 
+def test_a_record_that_is_gone_and_still_listed_is_not_missing(deployed: Deploy) -> None:
+    one = deployed(Upstream(range(1, 31)))
+    one.plan()
+    one.fetch(RANGES[0])
+    one.case.api.at(path(5), Reply(status=410))
+    told = verdicts(one.stale().run("fetch_pokeapi", RANGES[0]))["every_record_is_there"]
+    assert one.case.counts() == Counts(sent=29, gone=1)
+    assert told.passed
+    del one.case.api.records[6]  # and this one is no longer listed
+    verdicts(one.stale().run("fetch_pokeapi", RANGES[0]))
+    one.case.api.records |= {99: pokemon(99), 6: pokemon(6)}
+    one.plan()
+    del one.case.api.records[99]
+    told = verdicts(one.run("fetch_pokeapi", RANGES[0]))["every_record_is_there"]
+    assert told.description == "30 of 31: the list has changed since; plan again"
+
+
 def test_two_runs_of_one_range_are_not_at_it_together(deployed: Deploy) -> None:
     one = deployed(Upstream(range(1, 31)))
     one.plan()

@@ -75,6 +75,15 @@ class TestState:
         with pytest.raises(FetchError, match="hours only"):
             case.fetch()
 
+    def test_a_tag_that_cannot_be_sent_back_is_not_asked_with(self, case_of: MakeCase) -> None:
+        """An earlier version kept whatever upstream gave."""
+        case = case_of(Upstream([1, 2]))
+        case.fetch()
+        for table in ("fetch", "fetch_page"):
+            ask(case.url, f"UPDATE pipeline.{table} SET etag = '\"é\"'")
+        assert case.fetch(STALE).unchanged == 2
+        assert "é" not in str(case.ledger("etag"))
+
     def test_a_ledger_that_was_lost_has_everything_sent_again_as_the_same_events(
         self, case_of: MakeCase
     ) -> None:

@@ -28,6 +28,8 @@ FOREIGN: Final = (
     "http://127.0.0.1.evil.example:{port}/",
     "file:///etc/passwd",
     "http://[::1",
+    "http://xn--/",
+    "http:////[]",
     "?" + "x" * 600,
 )
 
@@ -69,7 +71,7 @@ class TestNext:
         assert case.fetch().sent == 30
         assert case.sent() == paths(range(1, 31))
 
-    def test_a_list_without_end_is_left_at_the_end_of_the_range(self, case_of: MakeCase) -> None:
+    def test_a_list_without_end_is_refused_behind_the_range(self, case_of: MakeCase) -> None:
         case = case_of(Upstream(range(1, 31)))
         numbers = itertools.count(1)
 
@@ -77,8 +79,15 @@ class TestNext:
             return page(next=f"?page={next(numbers)}") if request.is_page else None
 
         case.api.hooks.append(endless)
-        case.fetch()
-        assert len(case.api.pages()) <= 3 * 4  # walks, and pages of the range
+        with pytest.raises(FetchError, match="more entries than it counts"):
+            case.fetch()
+        assert len(case.api.pages()) == 4 + 1  # the pages of the range, and one
+
+    def test_a_next_on_every_page_until_one_is_empty_is_followed(self, case_of: MakeCase) -> None:
+        case = case_of(Upstream(range(1, 41)))
+        case.api.hooks.append(instead(case, lambda at: {"next": f"?limit=10&offset={at + 10}"}))
+        assert case.fetch().sent == 40
+        assert set(case.api.pages()) == {f"{LIST}?limit=10&offset={at}" for at in range(0, 50, 10)}
 
     def test_an_empty_page_that_has_a_next_is_refused(self, case_of: MakeCase) -> None:
         case = case_of(Upstream(range(1, 31)))
@@ -96,6 +105,8 @@ class TestContract:
         {"count": True},
         {"count": "30"},
         {"count": 10**9},
+        {"count": 0},
+        {"count": 9},
         {"results": None},
         {"results": {"url": CANARY}},
         {"results": [{"url": path(number)} for number in range(11)]},
@@ -130,6 +141,16 @@ class TestContract:
         with pytest.raises(FetchError, match="is empty, and not behind its end"):
             case.fetch()
 
+    @pytest.mark.parametrize("counted", [0, 10, 40])
+    def test_a_list_that_counts_less_than_it_shows_is_refused(
+        self, counted: int, case_of: MakeCase
+    ) -> None:
+        """Else what it does not count would be missing, and nobody would know."""
+        case = case_of(Upstream(range(1, 61)))
+        case.api.hooks.append(instead(case, lambda _at: {"count": counted}))
+        with pytest.raises(FetchError, match="more entries than it counts"):
+            case.fetch_all()
+
     def test_a_list_that_is_empty_all_of_a_sudden_is_refused(self, case_of: MakeCase) -> None:
         """Fault 82."""
         case = case_of(Upstream(range(1, 31)))
@@ -147,6 +168,14 @@ class TestContract:
 
 class TestMoving:
     """Fault 79: entries that come and go while somebody pages."""
+
+    def test_a_list_that_shrinks_to_the_end_of_a_page_is_at_its_end(
+        self, case_of: MakeCase
+    ) -> None:
+        case = case_of(Upstream(range(1, 32)))
+        on_first(case, f"{LIST}?limit=10&offset=30", lambda: case.api.records.pop(31))
+        case.fetch()
+        assert case.sent() == paths(range(1, 31))
 
     @pytest.mark.parametrize("tags", ["with tags", "without"])
     def test_a_deletion_between_two_pages_hides_no_record(
@@ -219,6 +248,20 @@ class TestMoving:
         assert set(case.sent().values()) == {1}
         twice = {each for each, times in Counter(case.api.asked()).items() if times > 1}
         assert twice.isdisjoint(case.sent())  # but what was deleted before it was asked for
+
+
+def instead(
+    case: Case, changes: Callable[[int], dict[str, object]]
+) -> Callable[[Request], Reply | None]:
+    """Changes members of each page, according to its offset."""
+
+    def hook(request: Request) -> Reply | None:
+        if not request.is_page:
+            return None
+        changed = changes(int(request.path.rpartition("=")[2]))
+        return Reply(json.dumps(case.api.page(request) | changed).encode())
+
+    return hook
 
 
 def on_first(case: Case, path: str, action: Callable[[], object]) -> None:

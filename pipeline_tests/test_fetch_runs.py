@@ -132,9 +132,22 @@ class TestSecondRun:
         assert case.fetch(STALE).gone == 1
         assert case.counts() == Counts(sent=29, gone=1)
         case.api.records[5] = taken
-        case.fetch()
+        case.fetch(STALE)
         assert case.counts() == Counts(sent=30)
         assert case.sent() == paths(SPARSE)  # unchanged meanwhile
+
+    def test_one_that_is_gone_and_still_listed_is_asked_for_in_its_time(
+        self, case_of: MakeCase
+    ) -> None:
+        case = case_of(Upstream(SPARSE))
+        case.fetch()
+        case.api.at(path(5), Reply(status=404))
+        assert case.fetch(STALE).gone == 1
+        case.api.forget()
+        case.fetch()
+        assert case.api.asked() == []
+        assert case.counts() == Counts(sent=29, gone=1)
+        assert case.fetch(STALE).gone == 1
 
 
 class TestFailed:

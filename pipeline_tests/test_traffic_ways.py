@@ -132,9 +132,10 @@ def test_a_service_that_is_busy_is_asked_again() -> None:
     ("answer", "outcome", "requests"),
     [
         ((503, {"Retry-After": "0"}, b""), Outcome(failed=1, why=Counter({"HTTP 503": 1})), 5),
-        ((302, {"Location": "/"}, b""), Outcome(refused=1, why=Counter({"HTTP 302": 1})), 1),
-        ((202, {}, b"<html>"), Outcome(refused=1, why=Counter({"HTTP 202": 1})), 1),
-        ((202, {}, b"[]"), Outcome(refused=1, why=Counter({"HTTP 202": 1})), 1),
+        ((401, {}, b""), Outcome(failed=1, why=Counter({"HTTP 401": 1})), 1),
+        ((302, {"Location": "/"}, b""), Outcome(failed=1, why=Counter({"HTTP 302": 1})), 1),
+        ((202, {}, b"<html>"), Outcome(failed=1, why=Counter({"HTTP 202": 1})), 1),
+        ((202, {}, b"[]"), Outcome(failed=1, why=Counter({"HTTP 202": 1})), 1),
     ],
 )
 def test_only_an_answer_that_names_a_message_counts_as_sent(
@@ -202,6 +203,7 @@ def test_told_to_stop_the_command_reports_what_it_has_sent(world: World, tmp_pat
         (["--burst", "9"], "E_TRAFFIC"),
         (["--duplicates", "2"], "E_SEED"),
         (["--report", "/missing/figures.json"], "E_TRAFFIC"),
+        (["--report", "/"], "E_TRAFFIC"),
         (["--through", "nowhere"], "E_SETTINGS"),
     ],
 )

@@ -40,6 +40,7 @@ class Reply:
         headers: Beside Content-Length, which they may set as well.
         cut: How many bytes of the body are sent before the connection is closed; None for all.
         hangs: Whether the connection stays open after a cut, and nothing more comes.
+        drips: Whether the body comes byte by byte, ten in a second.
     """
 
     body: bytes = b""
@@ -47,6 +48,7 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
     hangs: bool = False
+    drips: bool = False
 
 
 Hook = Callable[[Request], Reply | None]
@@ -112,7 +114,7 @@ class Upstream:
             reply = hook(request)
             if reply is not None:
                 return reply
-        document = self._page(request) if request.is_page else self._record(request)
+        document = self.page(request) if request.is_page else self._record(request)
         if document is None:
             return Reply(b'{"detail": "Not found."}', 404)
         return self.tagged(request, json.dumps(document).encode())
@@ -127,7 +129,8 @@ class Upstream:
             return Reply(status=304, headers=headers)
         return Reply(body, headers=headers)
 
-    def _page(self, request: Request) -> dict[str, object]:
+    def page(self, request: Request) -> dict[str, object]:
+        """A page of the list, as it is now."""
         query = parse_qs(urlsplit(request.path).query)
         limit, offset = int(query["limit"][0]), int(query["offset"][0])
         numbers = list(self.records)
@@ -178,7 +181,12 @@ class Server:
         sent = {"Content-Length": str(len(reply.body)), **reply.headers}
         told = "".join(f"{name}: {value}\r\n" for name, value in sent.items())
         writer.write(f"HTTP/1.1 {reply.status} {reason}\r\n{told}\r\n".encode())
-        writer.write(reply.body[: reply.cut])
+        if reply.drips:
+            for place in range(len(reply.body)):
+                writer.write(reply.body[place : place + 1])
+                await asyncio.sleep(0.1)
+        else:
+            writer.write(reply.body[: reply.cut])
         await writer.drain()
         return None if reply.cut is None else reply
 

@@ -106,7 +106,7 @@ class RestWay:
         if answer.accepted:
             return Outcome(sent=1)
         why = Counter({str(answer): 1})
-        return Outcome(failed=1, why=why) if answer.may_pass else Outcome(refused=1, why=why)
+        return Outcome(refused=1, why=why) if answer.refused else Outcome(failed=1, why=why)
 
     def _insist(self, event: Event) -> Answer:
         answer = self._client.post(self._feed, event)

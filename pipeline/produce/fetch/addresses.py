@@ -21,6 +21,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LONGEST_PATH = 512
 """Characters of an address's path and query, at most."""
 
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")  # RFC 4291: all that is global unicast
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
@@ -91,17 +92,29 @@ class _CheckedBackend(httpcore.AsyncNetworkBackend):
 def is_permitted(address: _Address, private: Iterable[Network]) -> bool:
     """Whether an address is public, or in one of the networks.
 
-    An IPv6 address that stands for an IPv4 one is as public as both of them are.
+    An IPv6 address that stands for an IPv4 one is as public as both of them are; one that is only
+    another spelling of it (::ffff:192.0.2.1) is judged as that.
     """
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return is_permitted(address.ipv4_mapped, private)
     if any(address in network for network in private):
         return True
-    return all(each.is_global and not each.is_multicast for each in _stands_for(address))
+    return all(_is_public(each) for each in _stands_for(address))
+
+
+def _is_public(address: _Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and not (
+        # `is_global` takes much for public that nobody was given, such as fec0::1 and ::127.0.0.1.
+        address in _GIVEN_OUT or address in _NAT64
+    ):
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _stands_for(address: _Address) -> Iterator[_Address]:
     yield address
     if isinstance(address, ipaddress.IPv6Address):
-        embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        embedded = [address.sixtofour, *(address.teredo or ())]
         if address in _NAT64:
             embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
         yield from (each for each in embedded if each is not None)
@@ -126,7 +139,7 @@ def on_host(base: httpx.URL, at: httpx.URL, address: str) -> httpx.URL | None:
     """
     try:
         url = at.join(address).copy_with(fragment=None)
-    except httpx.InvalidURL:
+        same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
+    except (httpx.InvalidURL, ValueError):  # httpx lets errors of idna and ipaddress out
         return None
-    same = (url.scheme, url.host, url.port) == (base.scheme, base.host, base.port)
     return url if same and not url.userinfo and len(url.raw_path) <= LONGEST_PATH else None

@@ -135,15 +135,14 @@ class Api:
 
     @asynccontextmanager
     async def _asked(self, url: httpx.URL, etag: str | None) -> AsyncIterator[httpx.Response]:
-        headers = {} if etag is None else {"if-none-match": etag}
+        known = _tag(etag)  # a ledger may hold one from before they were looked at
+        headers = {} if known is None else {"if-none-match": known}
         async with self._client.stream("GET", url, headers=headers) as response:
             yield response
 
     async def _read(self, response: httpx.Response, etag: str | None, limit: int) -> Answer:
         status = response.status_code
-        tag = response.headers.get("etag")
-        if tag is not None and len(tag) > _LONGEST_ETAG:
-            tag = None
+        tag = _tag(response.headers.get("etag"))
         if status == HTTPStatus.NOT_MODIFIED and etag is not None:
             return Answer(None, tag or etag)
         if status in _PASSING:
@@ -177,6 +176,14 @@ class Api:
             ) from None
         except httpx.TransportError:
             raise Passing(Trouble.CUT_SHORT) from None
+        except ValueError:  # httpx reads each Location, and lets errors of idna and ipaddress out
+            raise Refusal(Trouble.REDIRECTED) from None
+
+
+def _tag(given: str | None) -> str | None:
+    """A tag that can be sent back as it came; None where there is none."""
+    fits = given and len(given) <= _LONGEST_ETAG and given.isascii() and given.isprintable()
+    return given if fits else None
 
 
 def retry_after(headers: httpx.Headers) -> float:

@@ -142,6 +142,11 @@ class Ledger:
         rows = self._connection.execute(statements.COUNTS, {"source": self._source.name})
         return Counts(**dict(rows.fetchall()))
 
+    def still_listed(self) -> int:
+        """How many records are gone, and named by the list all the same."""
+        found = self._row(statements.STILL_LISTED, source=self._source.name)
+        return int(found[0]) if found else 0
+
     def failures(self, *, limit: int = 100) -> list[Failure]:
         """The records that failed, the latest first."""
         named = {"source": self._source.name, "limit": limit}
@@ -175,7 +180,12 @@ class Ledger:
         Returns:
             How many the ledger had not known.
         """
-        named = {"source": self._source.name, "range": key, "items": list(items)}
+        named = {
+            "source": self._source.name,
+            "range": key,
+            "items": list(items),
+            "fresh_for": self._source.fresh_for,
+        }
         planned = self._connection.execute(statements.PLAN, named).rowcount
         self._connection.execute(statements.TAKE_OVER, named)
         return planned

@@ -76,23 +76,26 @@ class Pages:
 
     async def _walk(self, key: str, offsets: range) -> bool:
         """Plans what the pages of a range name; whether one is not as it was."""
-        first = max(0, offsets.start - self._source.overlap)
-        left = offsets.stop - first
-        path: str | None = self._path(first)
+        place = max(0, offsets.start - self._source.overlap)
+        path: str | None = self._path(place)
         seen: set[str] = set()
         moved = False
-        while path is not None and left > 0:
+        while path is not None:
             if path in seen:
                 self._refuse("the next page of the list is one that was seen already")
             seen.add(path)
             page, is_new = await self._ask(path)
-            if not page.items and (page.next is not None or page.count > first):
+            if not page.items and page.count > place:
                 self._refuse("a page of the list is empty, and not behind its end")
+            if page.items and place >= offsets.stop:
+                self._refuse("the list has more entries than it counts")
             planned = await asyncio.to_thread(self._ledger.plan, key, page.items)
             self._tally.add(Fetched(planned=planned))
             moved |= is_new
-            left -= len(page.items)
-            path = page.next
+            place += len(page.items)
+            # Where the count says that this was all, no other range would meet what comes next.
+            is_enough = place >= offsets.stop and page.count > place
+            path = None if is_enough or not page.items else page.next
         return moved
 
     def _path(self, offset: int) -> str:
@@ -126,6 +129,8 @@ class Pages:
             self._refuse("the list's count is none, or beyond its bound")
         if not isinstance(entries, list) or len(entries) > self._source.page_size:
             self._refuse("a page of the list has no results, or more than were asked for")
+        if len(entries) > count:
+            self._refuse("the list has more entries than it counts")
         items = tuple(self._locate(path, entry) for entry in entries)
         if following is None:
             return Page(count, None, items)

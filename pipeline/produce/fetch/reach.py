@@ -50,9 +50,9 @@ class Reach:
         variable = address_variable(source)
         try:
             base = httpx.URL(environment.get(variable) or source.base)
-        except httpx.InvalidURL:
-            base = httpx.URL("")
-        sound = base.scheme in {"http", "https"} and base.host and base.path.endswith("/")
+            sound = base.scheme in {"http", "https"} and base.host and base.path.endswith("/")
+        except (httpx.InvalidURL, ValueError):  # httpx lets errors of idna and ipaddress out
+            sound = False
         if not sound or base.userinfo:
             raise SettingsError(
                 f"{variable} is not the address of an API",

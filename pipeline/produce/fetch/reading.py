@@ -9,7 +9,9 @@ import msgspec
 from pipeline.produce.fetch.trouble import Passing, Refusal, Trouble
 
 _GZIP = 31  # zlib's number for a gzip header and the largest window
-_ENCODINGS = {"", "identity", "gzip"}
+_PLAIN = {"", "identity"}
+_COMPRESSED = {"gzip", "x-gzip"}  # two names of one (RFC 9110, section 8.4.1.3)
+_MEMBERS = 64  # files of which a gzip may consist: each has what follows it copied
 
 
 async def read_body(response: httpx.Response, limit: int) -> bytes:
@@ -24,30 +26,52 @@ async def read_body(response: httpx.Response, limit: int) -> bytes:
         httpx.TransportError: The connection broke.
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
-    if encoding not in _ENCODINGS:
+    if encoding not in _PLAIN | _COMPRESSED:
         raise Refusal(Trouble.ENCODING)
-    inflate = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
+    inflate = _Inflate() if encoding in _COMPRESSED else None
     body = bytearray()
     taken = 0
     async for piece in response.aiter_raw():
         taken += len(piece)
         # Not httpx's decoder: it would give a thousand times what it is given in one piece.
-        body += piece if inflate is None else _inflate(inflate, piece, limit + 1 - len(body))
+        body += piece if inflate is None else inflate.read(piece, limit + 1 - len(body))
         if taken > limit or len(body) > limit:
             raise Refusal(Trouble.TOO_LARGE)
-    if inflate is not None and not inflate.eof:
+    if inflate is not None and not inflate.is_whole:
         raise Passing(Trouble.CUT_SHORT)
     return bytes(body)
 
 
-def _inflate(inflate: "zlib._Decompress", piece: bytes, room: int) -> bytes:
-    try:
-        inflated = inflate.decompress(piece, room)
-    except zlib.error:
-        raise Passing(Trouble.CUT_SHORT) from None
-    if inflate.unused_data:
-        raise Refusal(Trouble.ENCODING)
-    return inflated
+class _Inflate:
+    """Decompresses gzip: one file, or several that follow each other (RFC 1952, section 2.2)."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP)
+        self._left = _MEMBERS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it may end here."""
+        return self._member.eof
+
+    def read(self, piece: bytes, room: int) -> bytes:
+        """What a piece decompresses to; at most `room` bytes, which is at least one."""
+        inflated = bytearray()
+        while piece and len(inflated) < room:
+            if self._member.eof:
+                self._begin_another()
+            try:
+                inflated += self._member.decompress(piece, room - len(inflated))
+            except zlib.error:
+                raise Passing(Trouble.CUT_SHORT) from None
+            piece = self._member.unused_data
+        return bytes(inflated)
+
+    def _begin_another(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Refusal(Trouble.ENCODING)
+        self._member = zlib.decompressobj(_GZIP)
 
 
 def read_document(body: bytes, levels: int) -> Mapping[str, object]:

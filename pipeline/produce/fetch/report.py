@@ -15,10 +15,12 @@ class Standing:
 
     Attributes:
         counts: Records by state.
+        still_listed: Of those that are gone, how many the list names all the same.
         failures: The latest records that failed.
     """
 
     counts: Counts
+    still_listed: int
     failures: tuple[Failure, ...]
 
 
@@ -30,4 +32,5 @@ def read_standing(reach: Reach, source: Source) -> Standing:
         WarehouseError: Postgres did not do its work.
     """
     with opened(reach, source) as ledger:
-        return Standing(ledger.counts(), tuple(ledger.failures(limit=_SHOWN)))
+        failures = tuple(ledger.failures(limit=_SHOWN))
+        return Standing(ledger.counts(), ledger.still_listed(), failures)

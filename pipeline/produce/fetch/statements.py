@@ -12,6 +12,9 @@ range <> %(range)s AND {_NUMBER} IN (
         (SELECT oid FROM pg_database WHERE datname = current_database())
 )"""  # noqa: S608 - constants
 
+# A list may name for long what it has no more: that is looked at as often as any other record.
+_GONE_LONG: Final = "state = 'gone' AND checked_at <= clock_timestamp() - %(fresh_for)s::interval"
+
 TIE: Final = """
 WITH tied AS (
     INSERT INTO pipeline.fetch_source (source, address) VALUES (%(source)s, %(address)s)
@@ -48,6 +51,11 @@ COUNTS: Final = """
 SELECT state, count(*) FROM pipeline.fetch WHERE source = %(source)s GROUP BY state
 """
 
+STILL_LISTED: Final = """
+SELECT count(*) FROM pipeline.fetch WHERE source = %(source)s AND state = 'gone'
+AND item IN (SELECT unnest(items) FROM pipeline.fetch_page WHERE source = %(source)s)
+"""
+
 FAILURES: Final = """
 SELECT item, attempts, reason, failed_at FROM pipeline.fetch
 WHERE source = %(source)s AND state = 'failed' ORDER BY failed_at DESC, item LIMIT %(limit)s
@@ -73,9 +81,9 @@ ORDER BY item ON CONFLICT DO NOTHING
 
 TAKE_OVER: Final = f"""
 UPDATE pipeline.fetch
-SET range = %(range)s, state = CASE state WHEN 'gone' THEN 'planned' ELSE state END
+SET range = %(range)s, state = CASE WHEN {_GONE_LONG} THEN 'planned' ELSE state END
 WHERE source = %(source)s AND item = ANY(%(items)s)
-AND (range <> %(range)s OR state = 'gone') AND NOT ({_ALIVE})
+AND (range <> %(range)s OR {_GONE_LONG}) AND NOT ({_ALIVE})
 """  # noqa: S608 - as above
 
 TAKE_OVER_FAILED: Final = f"""
