@@ -21,7 +21,7 @@ INNER = head(method=b"GET", path=b"/v1/feeds")
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RestProcess]:
     """One service for all of these tests."""
-    with rest_process(tmp_path_factory.mktemp("rest"), Limits()) as service:
+    with rest_process(tmp_path_factory.mktemp("rest"), Limits(drain_seconds=1.0)) as service:
         yield service
     told = service.output.read_text()
     assert CANARY not in told

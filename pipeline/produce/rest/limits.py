@@ -28,6 +28,7 @@ class Limits:
         head_seconds: How long a request line and its headers may take.
         body_seconds: How long a body may take.
         answer_seconds: How long what is answered may wait for a caller that does not read it.
+        drain_seconds: How long the rest of a request is still heard that is answered already.
         idle_seconds: How long a connection may rest between requests. Longer than the gateway's,
             or a request of the gateway finds its connection just closed.
         connections: Connections that are served at the same time.
@@ -44,6 +45,7 @@ class Limits:
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     answer_seconds: float = 30.0
+    drain_seconds: float = 5.0
     idle_seconds: int = 75
     connections: int = 400
     stop_seconds: int = 30

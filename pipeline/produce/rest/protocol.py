@@ -27,10 +27,9 @@ _PIPELINED: Final = 20
 _SPARE: Final = 100
 """Connections beyond the cap that are still told why they are not served."""
 
-_DRAIN_SECONDS: Final = 5.0
 _DRAIN_BYTES: Final = 16 * 2**20
-"""What is still heard of a request that is answered already: a caller that is cut off while it
-writes never reads its answer."""
+"""What is still heard, for a moment, of a request that is answered already: a caller that is cut
+off while it writes never reads its answer."""
 
 
 class Protocol(HttpToolsProtocol):
@@ -162,7 +161,7 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._in_body and self.cycle.response_complete:
             self._unset_keepalive_if_required()
-            self._set_timer(_DRAIN_SECONDS, self.transport.close)
+            self._set_timer(self._limits.drain_seconds, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's own words
         """As uvicorn calls it, where a request is not sound: answers it and ends the connection."""
@@ -194,7 +193,7 @@ class Protocol(HttpToolsProtocol):
         self._ended, self._in_head, self._dropped = True, False, 0
         if self.transport.can_write_eof() and not self.transport.is_closing():
             self.transport.write_eof()
-        self._set_timer(_DRAIN_SECONDS, self.transport.close)
+        self._set_timer(self._limits.drain_seconds, self.transport.close)
 
     def _drop(self, size: int) -> None:
         self._dropped += size
