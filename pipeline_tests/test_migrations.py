@@ -72,10 +72,13 @@ def test_an_earlier_version_keeps_its_rows_and_goes_on(
     fingerprint = keyring.load_or_make().fingerprint
     ask(warehouse_url, "INSERT INTO pipeline.keyring (fingerprint) VALUES (%s)", fingerprint)
     messages = [*logins(5), message("not JSON"), message(login(ip="nowhere"), event_id="bad")]
-    # Today's load fills it, which names a column that came later.
-    ask(warehouse_url, "ALTER TABLE pipeline.account ADD COLUMN released integer")
+    # Today's load fills it, which names a column that came with version 0003.
+    lacks_it = version is None or version < "0003"
+    if lacks_it:
+        ask(warehouse_url, "ALTER TABLE pipeline.account ADD COLUMN released integer")
     assert settle(batch(messages), warehouse_url).loaded == 5
-    ask(warehouse_url, "ALTER TABLE pipeline.account DROP COLUMN released")
+    if lacks_it:
+        ask(warehouse_url, "ALTER TABLE pipeline.account DROP COLUMN released")
     before = dump(warehouse_url)
     assert all(before.values())
 

@@ -13,7 +13,7 @@ import psycopg
 from pipeline.errors import TableMismatch
 from pipeline.warehouse import access
 
-HEAD: Final = "0003"
+HEAD: Final = "0005"
 """The version that this code works with."""
 
 SCHEMA: Final = "pipeline"
