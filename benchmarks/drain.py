@@ -23,6 +23,7 @@ import typer
 from pipeline import feeds
 from pipeline.consume.held import Held
 from pipeline.consume.load import Load, settle
+from pipeline.consume.postgres_warehouse import PostgresWarehouse
 from pipeline.consume.readiness import check_sink
 from pipeline.consume.receive import receive
 from pipeline.consume.settlement import decode_batch
@@ -110,7 +111,8 @@ def _drain(feed: Feed, outside: Outside) -> None:
     messages = receive(queue, held, feed.limits)
     batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
     masked = replace(batch, frame=mask(feed, batch.frame, keyring))
-    account = settle(Load(feed, masked, keyring, run_id="benchmark"), outside.postgres_url)
+    warehouse = PostgresWarehouse(feed, outside.postgres_url, outside.keyring)
+    account = settle(Load(feed, masked, keyring, run_id="benchmark"), warehouse)
     if held.acknowledge() or account.loaded != len(messages):
         raise SystemExit(f"not everything was loaded and acknowledged: {account}")
 

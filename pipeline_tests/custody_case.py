@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.consume.load import Load, settle
+from pipeline.consume.load import Load
 from pipeline.consume.settlement import decode_batch
 from pipeline.contract import Feed, Field
 from pipeline.masking.key_file import KeyFile
@@ -20,7 +20,7 @@ from pipeline.resources.sqs_client import Endpoint
 from pipeline.types import Integer, IpAddress, Text
 from pipeline.warehouse.audit import Request
 from pipeline_tests.access_case import member_of
-from pipeline_tests.load_case import prepared
+from pipeline_tests.load_case import prepared, settle
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import message
 

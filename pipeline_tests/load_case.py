@@ -2,15 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import psycopg
 from hypothesis import HealthCheck, settings
 
+from pipeline.consume import load as loading
+from pipeline.consume.batch import Account
 from pipeline.consume.load import Load
+from pipeline.consume.postgres_warehouse import PostgresWarehouse
 from pipeline.consume.settlement import decode_batch
 from pipeline.contract import Feed
 from pipeline.feeds.user_logins import FEED
+from pipeline.masking.key_file import KeyFile
 from pipeline.masking.mask import mask
 from pipeline.masking.vault import seal
 from pipeline.messages import Message
@@ -46,6 +51,13 @@ def batch(messages: Sequence[Message], feed: Feed = FEED) -> Load:
     decoded = decode_batch(feed, messages, KEYRING.settlement_key(feed.name))
     masked, sealed = mask(feed, decoded.frame, KEYRING), seal(feed, decoded.frame, KEYRING)
     return Load(feed, replace(decoded, frame=masked, vault=sealed), KEYRING, run_id="run-1")
+
+
+def settle(load: Load, url: str) -> Account:
+    """Settles a batch in the warehouse at a URL, as a run does."""
+    # Where keys are kept is asked before anything is received, not here.
+    store = KeyFile(Path("no-key-file"))
+    return loading.settle(load, PostgresWarehouse(load.feed, url, store))
 
 
 def logins(count: int) -> list[Message]:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from pipeline.consume.load import settle
 from pipeline.feeds.user_logins import FEED
 from pipeline.local.postgres import EmbeddedPostgres
 from pipeline.masking.policies import Vault
@@ -24,7 +23,7 @@ from pipeline.warehouse.migrate import migrate
 from pipeline.warehouse.tables import prepare
 from pipeline_tests.access_case import EVERYBODY, assert_matrix, by_catalog, member_of
 from pipeline_tests.audit_case import custodian, fill, request
-from pipeline_tests.load_case import batch, logins
+from pipeline_tests.load_case import batch, logins, settle
 from pipeline_tests.migration_case import make_at
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE, login, message, reading

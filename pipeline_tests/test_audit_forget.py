@@ -6,7 +6,6 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from pipeline.consume.load import settle
 from pipeline.errors import AuditRefused
 from pipeline.masking.policies import Vault
 from pipeline.warehouse.audit import (
@@ -14,7 +13,7 @@ from pipeline.warehouse.audit import (
 )
 from pipeline.warehouse.migrate import migrate
 from pipeline_tests.audit_case import ANN, BOB, HELD, audited, fill, request
-from pipeline_tests.load_case import batch
+from pipeline_tests.load_case import batch, settle
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE, eventually, message, reading
 

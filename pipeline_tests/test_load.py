@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.consume.batch import Account
-from pipeline.consume.load import Load, settle
+from pipeline.consume.load import Load
 from pipeline.contract import Field
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.policies import Keep
@@ -25,6 +25,7 @@ from pipeline_tests.load_case import (
     logins,
     on_insert,
     prepared,
+    settle,
     users,
 )
 from pipeline_tests.outside_world import ask

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from pipeline.consume.batch import Account
-from pipeline.consume.load import settle
 from pipeline.errors import AccountError, TableMismatch, WarehouseUnavailable
 from pipeline_tests.load_case import (
     NOTHING,
@@ -14,6 +13,7 @@ from pipeline_tests.load_case import (
     logins,
     on_insert,
     prepared,
+    settle,
 )
 from pipeline_tests.outside_world import ask, cut_at_commit, unused_port
 from pipeline_tests.samples import CANARY, message

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.consume.batch import Account
-from pipeline.consume.load import settle
 from pipeline.errors import TableMismatch
 from pipeline.messages import Message
 from pipeline_tests.load_case import (
@@ -19,6 +18,7 @@ from pipeline_tests.load_case import (
     logins,
     on_insert,
     prepared,
+    settle,
     users,
 )
 from pipeline_tests.outside_world import ask

@@ -3,14 +3,13 @@
 import psycopg
 import pytest
 
-from pipeline.consume.load import settle
 from pipeline.errors import TableMismatch, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
 from pipeline.warehouse.migrate import Migration, migrate
 from pipeline.warehouse.schema import HEAD
 from pipeline.warehouse.tables import prepare
 from pipeline_tests.access_case import member_of
-from pipeline_tests.load_case import batch, logins
+from pipeline_tests.load_case import batch, logins, settle
 from pipeline_tests.migration_case import dump, make_at, prepare_at, version_of
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE

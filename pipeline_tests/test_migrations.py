@@ -14,14 +14,13 @@ import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
-from pipeline.consume.load import settle
 from pipeline.consume.readiness import check_sink
 from pipeline.errors import TableMismatch
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.key_file import KeyFile
 from pipeline.warehouse.schema import HEAD, find_version, upgrade
 from pipeline.warehouse.tables import prepare
-from pipeline_tests.load_case import batch, counts, logins
+from pipeline_tests.load_case import batch, counts, logins, settle
 from pipeline_tests.migration_case import dump, make_at, prepare_at, version_of
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import EVERY_TYPE, login, message

@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Final
 import dagster as dg
 
 from pipeline.consume.asset import ingest
-from pipeline.consume.load import settle
 from pipeline.contract import Feed
 from pipeline.definitions import defs
 from pipeline.errors import values_kept_out
@@ -26,7 +25,7 @@ from pipeline.produce.spoil import spoilable
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.types import FieldType
 from pipeline_tests.canaries import Canaries, found_in
-from pipeline_tests.load_case import batch, prepared
+from pipeline_tests.load_case import batch, prepared, settle
 from pipeline_tests.privacy_case import (
     FEED,
     SOUND,

@@ -10,7 +10,6 @@ from typing import Final
 import psycopg
 import pytest
 
-from pipeline.consume.load import settle
 from pipeline.consume.readiness import check_sink
 from pipeline.contract import Field
 from pipeline.errors import KeyringError, TableMismatch, WarehouseUnavailable
@@ -19,7 +18,7 @@ from pipeline.masking.key_file import KeyFile
 from pipeline.masking.policies import IpCrypt, Vault
 from pipeline.types import IpAddress
 from pipeline_tests.access_case import member_of
-from pipeline_tests.load_case import TABLES, batch, logins
+from pipeline_tests.load_case import TABLES, batch, logins, settle
 from pipeline_tests.outside_world import ask, unused_port
 
 WITH_A_VAULT: Final = replace(

@@ -5,13 +5,12 @@ from typing import Final
 
 import pytest
 
-from pipeline.consume.load import settle
 from pipeline.contract import Feed, Field
 from pipeline.errors import WarehouseError
 from pipeline.masking.policies import Encrypt, Keep, Vault
 from pipeline.messages import Message
 from pipeline.types import IpAddress, Text
-from pipeline_tests.load_case import batch, on_insert, prepared
+from pipeline_tests.load_case import batch, on_insert, prepared, settle
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import KEYRING, message
 

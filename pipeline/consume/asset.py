@@ -1,29 +1,19 @@
 """A feed as Dagster shows it: an asset made of its ops, its job, its sensor and its checks."""
 
 import statistics
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from pipeline.consume.batch import Account, Decoded
+from pipeline.consume import stages
+from pipeline.consume.batch import Account
 from pipeline.consume.calls import Outcome
 from pipeline.consume.checks import checks
-from pipeline.consume.enrich import enrich, find_settled
-from pipeline.consume.held import Held
-from pipeline.consume.load import Load, settle
 from pipeline.consume.metadata import column_schema, preview
-from pipeline.consume.readiness import check_sink
-from pipeline.consume.receive import receive
+from pipeline.consume.postgres_warehouse import PostgresWarehouse
 from pipeline.consume.sensor import depth_sensor
-from pipeline.consume.settlement import decode_batch
+from pipeline.consume.stages import InHand
 from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
-from pipeline.masking.keyring import Keyring
-from pipeline.masking.mask import mask
-from pipeline.masking.vault import seal
 from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.warehouse.log_settings import find_risks
@@ -44,32 +34,6 @@ def ingest(feed: Feed) -> dg.Definitions:
         jobs=[job],
         sensors=[depth_sensor(feed, job_name=job.name)],
     )
-
-
-@dataclass(frozen=True, slots=True)
-class InHand:
-    """A batch on its way from op to op, in memory only.
-
-    Attributes:
-        held: The receipts, kept alive.
-        batch: The messages, decoded; from the op `mask` on, the frame is masked.
-        keyring: The keys.
-        url: The warehouse.
-        seconds: The time that each stage has taken.
-        outcome: What the enrichment came to, where the feed has one.
-        account: What became of the messages, once it is committed.
-    """
-
-    held: Held
-    batch: Decoded
-    keyring: Keyring
-    url: str
-    seconds: dict[str, float]
-    outcome: Outcome | None = None
-    account: Account | None = None
-
-    def __repr__(self) -> str:
-        return f"InHand({self.batch.received} messages)"
 
 
 def _asset(feed: Feed) -> dg.AssetsDefinition:
@@ -95,35 +59,16 @@ def _asset(feed: Feed) -> dg.AssetsDefinition:
     return the_asset
 
 
-@contextmanager
-def _stage(context: dg.OpExecutionContext, feed: Feed, hand: InHand, name: str) -> Iterator[None]:
-    """A stage over a batch in hand: timed, released where it fails, and no value gets out."""
-    started = time.monotonic()
-    with values_kept_out(feed=feed.name, stage=name):
-        try:
-            with hand.held.released_on_failure():
-                yield
-        except BaseException:
-            received = hand.batch.received
-            context.log.error("%s", Account(received=received, released=received))
-            raise
-    hand.seconds[name] = time.monotonic() - started
-
-
 def _extract(feed: Feed) -> dg.OpDefinition:
     @dg.op(name=f"extract_{feed.name}", description="Receives a batch, decodes and validates it.")
     def extract(context: dg.OpExecutionContext, outside: OutsideResource) -> InHand:
         with values_kept_out(feed=feed.name, stage="extract"):
             world = outside.reach()
-            keyring = check_sink(feed, url=world.postgres_url, keyring=world.keyring)
             _warn_of_log(context, feed, world.postgres_url)
-            held = Held(queue := world.queue_for_a_run(feed), feed.limits)
-            started = time.monotonic()
-            with held.released_on_failure():
-                messages = receive(queue, held, feed.limits)
-                received = time.monotonic()
-                batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
-                decoded = time.monotonic()
+            warehouse = PostgresWarehouse(feed, world.postgres_url, world.keyring)
+        ports = stages.Ports(warehouse, lambda: world.queue_for_a_run(feed))
+        hand = stages.extract(feed, ports)
+        batch = hand.batch
         context.log.info(
             "received %d: %d rows, %d rejects, %d duplicates",
             batch.received,
@@ -131,8 +76,7 @@ def _extract(feed: Feed) -> dg.OpDefinition:
             len(batch.rejects),
             batch.duplicates,
         )
-        seconds = {"receive": received - started, "decode": decoded - received}
-        return InHand(held, batch, keyring, world.postgres_url, seconds)
+        return hand
 
     return extract
 
@@ -149,34 +93,26 @@ def _warn_of_log(context: dg.OpExecutionContext, feed: Feed, url: str) -> None:
 def _enrich(feed: Feed) -> dg.OpDefinition:
     @dg.op(name=f"enrich_{feed.name}", description="Calls the feed's enrichment for each record.")
     def enriched(context: dg.OpExecutionContext, hand: InHand) -> InHand:
-        with _stage(context, feed, hand, "enrich"):
-            settled = find_settled(feed, hand.batch, hand.url)
-            # After the last beat a message stays hidden for half of its time and more: that much
-            # is left to load what was enriched.
-            room = hand.held.seconds_left - feed.limits.visibility_seconds
-            added = enrich(feed, hand.batch, settled, time.monotonic() + room)
-            hand.held.give_back(added.released)
-        outcome = added.outcome
+        hand = stages.enrich(hand)
+        assert hand.outcome is not None  # noqa: S101 - the stage has set it
+        outcome = hand.outcome
         context.log.info("enriched %d records in %d calls", len(outcome.rows), outcome.attempts)
-        if outcome.failures or added.released:
+        if outcome.failures or hand.batch.released:
             context.log.warning(
                 "failed %d: %s; released %d",
                 len(outcome.failures),
                 outcome.causes,
-                len(added.released),
+                hand.batch.released,
             )
-        return replace(hand, batch=added.batch, outcome=outcome)
+        return hand
 
     return enriched
 
 
 def _mask(feed: Feed) -> dg.OpDefinition:
     @dg.op(name=f"mask_{feed.name}", description="Masks each column by its policy.")
-    def masked(context: dg.OpExecutionContext, hand: InHand) -> InHand:
-        with _stage(context, feed, hand, "mask"):
-            frame = mask(feed, hand.batch.frame, hand.keyring)
-            sealed = seal(feed, hand.batch.frame, hand.keyring)
-        return replace(hand, batch=replace(hand.batch, frame=frame, vault=sealed))
+    def masked(hand: InHand) -> InHand:
+        return stages.mask(hand)
 
     return masked
 
@@ -187,10 +123,9 @@ def _load(feed: Feed) -> dg.OpDefinition:
         description="Settles the batch in one transaction: rows, ledger, quarantine, account.",
     )
     def load(context: dg.OpExecutionContext, hand: InHand) -> InHand:
-        with _stage(context, feed, hand, "load"):
-            account = settle(Load(feed, hand.batch, hand.keyring, context.run_id), hand.url)
-        context.log.info("committed: %s", account)
-        return replace(hand, account=account)
+        hand = stages.load(hand, context.run_id)
+        context.log.info("committed: %s", hand.account)
+        return hand
 
     return load
 
@@ -201,10 +136,7 @@ def _ack(feed: Feed) -> dg.OpDefinition:
         description="Deletes the batch from the queue, now that it is committed.",
     )
     def acknowledge(context: dg.OpExecutionContext, hand: InHand) -> dg.MaterializeResult[None]:
-        started = time.monotonic()
-        left = hand.held.acknowledge()
-        hand.seconds["acknowledge"] = time.monotonic() - started
-        if left:
+        if left := stages.acknowledge(hand):
             context.log.warning("SQS kept %d messages; their redelivery will be harmless", left)
         return dg.MaterializeResult(metadata=_metadata(feed, hand, left))
 

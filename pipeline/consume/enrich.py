@@ -23,7 +23,6 @@ from pipeline.enrichment import Record
 from pipeline.errors import EnrichmentError
 from pipeline.messages import Message
 from pipeline.reasons import Reason
-from pipeline.resources import postgres
 
 # So many records and not one that could be enriched: then it is the service, not the records.
 _ALL_FAILED = 10
@@ -47,16 +46,6 @@ class Added:
     batch: Decoded
     released: tuple[Message, ...]
     outcome: Outcome
-
-
-def find_settled(feed: Feed, batch: Decoded, url: str) -> frozenset[bytes]:
-    """The keys of the batch that the ledger has: no result of theirs would be stored."""
-    keys = [entry.key for entry in batch.entries]
-    with postgres.translated(feed=feed.name), postgres.connect(url) as connection:
-        rows = connection.execute(
-            "SELECT key FROM pipeline.ledger WHERE feed = %s AND key = ANY(%s)", (feed.name, keys)
-        )
-        return frozenset(bytes(key) for (key,) in rows)
 
 
 def enrich(feed: Feed, batch: Decoded, settled: Collection[bytes], until: float) -> Added:

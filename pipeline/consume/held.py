@@ -2,12 +2,13 @@
 
 import logging
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from pipeline.consume.ports import CLOCK, Clock
 from pipeline.contract import Limits
+from pipeline.crash_points import CrashPoint, reach
 from pipeline.errors import QueueUnreachable, told
 from pipeline.messages import Message, Queue
 
@@ -29,25 +30,26 @@ def tens(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
 class Held:
     """The messages of one run, from their receipt to their acknowledgement or release.
 
-    A thread extends the visibility of each message at half its timeout. It lets go after
+    A heartbeat extends the visibility of each message at half its timeout. It lets go after
     `hold_seconds`, so that a run that hangs does not keep its messages for ever.
     """
 
-    def __init__(self, queue: Queue, limits: Limits) -> None:
+    def __init__(self, queue: Queue, limits: Limits, clock: Clock = CLOCK) -> None:
         self._queue = queue
         self._limits = limits
+        self._clock = clock
         self._lock = threading.Lock()
         self._hidden_at: dict[str, float] = {}
         self._messages: dict[str, Message] = {}
         self._over = threading.Event()
         self._unreachable = threading.Event()
-        self._last = time.monotonic() + limits.hold_seconds
-        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._heart.start()
+        self._last = clock.monotonic() + limits.hold_seconds
+        self._half = limits.visibility_seconds / 2
+        self._heart = clock.every(self._half / 4, self._beat)
 
     def add(self, messages: Sequence[Message]) -> None:
         """Takes messages into care, hidden since now."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         with self._lock:
             for message in messages:
                 self._messages[message.receipt] = message
@@ -97,7 +99,7 @@ class Held:
     @property
     def seconds_left(self) -> float:
         """How long the heart goes on beating at most."""
-        return self._last - time.monotonic()
+        return self._last - self._clock.monotonic()
 
     def _show_later(self, messages: Sequence[Message]) -> int:
         self._unreachable.clear()  # what the last beat met may have passed
@@ -122,7 +124,7 @@ class Held:
     def close(self) -> None:
         """Stops the heartbeat and forgets what is held."""
         self._over.set()
-        self._heart.join()
+        self._heart.stop()
         with self._lock:
             self._messages.clear()
             self._hidden_at.clear()
@@ -134,10 +136,14 @@ class Held:
     def _delete(self, messages: Sequence[Message]) -> int:
         rest, kept = tuple(messages), 0
         for attempt in range(_ATTEMPTS):
-            if self._unreachable.is_set() or (attempt and self._over.wait(_PAUSE * 2**attempt)):
+            if attempt:
+                self._clock.pause(_PAUSE * 2**attempt)
+            if self._unreachable.is_set():
                 break
             try:
+                reach(CrashPoint.BEFORE_DELETE)
                 refusals = self._queue.delete(rest)
+                reach(CrashPoint.AFTER_DELETE)
             except Exception as error:  # noqa: BLE001 - a committed run must not fail any more
                 self._note("acknowledging", error)
                 break
@@ -176,15 +182,15 @@ class Held:
                 self._unreachable.set()
         _log.warning("%s: %s", what, told(error))
 
-    def _beat(self) -> None:
-        half = self._limits.visibility_seconds / 2
-        while not self._over.wait(half / 4):
-            now = time.monotonic()
-            if now > self._last:
-                _log.error("held for %d s: letting go", self._limits.hold_seconds)
-                return
-            # What would pass the half before the next look is due now.
-            self._extend(now - half * 3 / 4)
+    def _beat(self) -> bool:
+        """Extends what is due; whether to go on."""
+        now = self._clock.monotonic()
+        if now > self._last:
+            _log.error("held for %d s: letting go", self._limits.hold_seconds)
+            return False
+        # What would pass the half before the next look is due now.
+        self._extend(now - self._half * 3 / 4)
+        return True
 
     def _extend(self, before: float) -> None:
         with self._lock:
@@ -198,7 +204,7 @@ class Held:
         for ten in tens(due):
             if self._over.is_set():
                 return
-            now = time.monotonic()
+            now = self._clock.monotonic()
             if not self._hide(ten, self._limits.visibility_seconds):
                 continue  # due still: the next beat tries again
             with self._lock:

@@ -1,11 +1,12 @@
 """Receives one bounded batch with several threads."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.consume.held import Held
+from pipeline.consume.ports import CLOCK, Clock
 from pipeline.contract import Limits
+from pipeline.crash_points import CrashPoint, reach
 from pipeline.messages import Message, Queue
 
 _TEN = 10  # messages of one call, the limit of SQS
@@ -14,7 +15,7 @@ _LARGEST = 2**20  # bytes of one message, the limit of SQS
 _EMPTY_ANSWERS = 2
 
 
-def receive(queue: Queue, held: Held, limits: Limits) -> list[Message]:
+def receive(queue: Queue, held: Held, limits: Limits, clock: Clock = CLOCK) -> list[Message]:
     """Receives until a limit is met or the queue has answered empty more than once.
 
     Every message is in `held`'s care from its receipt on.
@@ -22,16 +23,18 @@ def receive(queue: Queue, held: Held, limits: Limits) -> list[Message]:
     Raises:
         QueueError: SQS refused or did not answer; what was received is still in `held`.
     """
-    drain = _Drain(limits)
+    drain = _Drain(limits, clock)
 
     def work() -> None:
         while count := drain.reserve():
             try:
+                reach(CrashPoint.BEFORE_RECEIVE)
                 messages = queue.receive(count)
+                held.add(messages)
+                reach(CrashPoint.AFTER_RECEIVE)
             except BaseException:
                 drain.stop()
                 raise
-            held.add(messages)
             drain.settle(count, messages)
 
     with ThreadPoolExecutor(limits.receivers, thread_name_prefix="receive") as pool:
@@ -51,10 +54,11 @@ class _Drain:
     that no answer can exceed the limit in bytes.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, clock: Clock) -> None:
         self.messages: list[Message] = []
+        self._clock = clock
         self._changed = threading.Condition()
-        self._deadline = time.monotonic() + limits.receive_seconds
+        self._deadline = clock.monotonic() + limits.receive_seconds
         self._places = limits.batch_messages
         self._bytes = limits.batch_bytes
         self._asking = 0
@@ -70,7 +74,7 @@ class _Drain:
         with self._changed:
             while self._empty_answers and self._asking and not self._stopped:
                 self._changed.wait()
-            if self._stopped or time.monotonic() >= self._deadline:
+            if self._stopped or self._clock.monotonic() >= self._deadline:
                 return 0
             count = min(_TEN, self._places, self._bytes // _LARGEST)
             self._places -= count

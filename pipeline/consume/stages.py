@@ -1,0 +1,164 @@
+"""The stages of a run, one after the other, over its ports; Dagster's ops are made of these.
+
+What a stage holds when it fails is released, and no value of anybody's data leaves it.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from pipeline.consume.batch import Account, Decoded
+from pipeline.consume.calls import Outcome
+from pipeline.consume.enrich import enrich as add_to_each
+from pipeline.consume.held import Held
+from pipeline.consume.load import Load, settle
+from pipeline.consume.ports import CHANCE, CLOCK, Chance, Clock, Warehouse
+from pipeline.consume.receive import receive
+from pipeline.consume.settlement import decode_batch
+from pipeline.contract import Feed
+from pipeline.crash_points import CrashPoint, reach
+from pipeline.errors import values_kept_out
+from pipeline.masking.keyring import Keyring
+from pipeline.masking.mask import mask as mask_frame
+from pipeline.masking.vault import seal
+from pipeline.messages import Queue
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a run works with.
+
+    Attributes:
+        warehouse: Where the batch goes.
+        open_queue: Finds the queue; asked only once the warehouse was found to be well.
+        clock: The time.
+        chance: Where jitter comes from.
+    """
+
+    warehouse: Warehouse
+    open_queue: Callable[[], Queue]
+    clock: Clock = CLOCK
+    chance: Chance = CHANCE
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A batch on its way from stage to stage, in memory only.
+
+    Attributes:
+        feed: The contract.
+        ports: The outside.
+        held: The receipts, kept alive.
+        batch: The messages, decoded; once masked, the frame holds masked values only.
+        keyring: The keys.
+        seconds: The time that each stage has taken.
+        outcome: What the enrichment came to, where the feed has one.
+        account: What became of the messages, once it is committed.
+    """
+
+    feed: Feed
+    ports: Ports
+    held: Held
+    batch: Decoded
+    keyring: Keyring
+    seconds: dict[str, float]
+    outcome: Outcome | None = None
+    account: Account | None = None
+
+    def __repr__(self) -> str:
+        return f"InHand({self.batch.received} messages)"
+
+
+def extract(feed: Feed, ports: Ports) -> InHand:
+    """Makes sure of the warehouse, then receives a batch, decodes and validates it.
+
+    Raises:
+        PipelineError: Whatever was received has been released.
+    """
+    with values_kept_out(feed=feed.name, stage="extract"):
+        reach(CrashPoint.BEFORE_CHECK)
+        keyring = ports.warehouse.check()
+        reach(CrashPoint.AFTER_CHECK)
+        held = Held(queue := ports.open_queue(), feed.limits, ports.clock)
+        started = ports.clock.monotonic()
+        with held.released_on_failure():
+            messages = receive(queue, held, feed.limits, ports.clock)
+            received = ports.clock.monotonic()
+            batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
+            decoded = ports.clock.monotonic()
+            reach(CrashPoint.AFTER_DECODE)
+    seconds = {"receive": received - started, "decode": decoded - received}
+    return InHand(feed, ports, held, batch, keyring, seconds)
+
+
+def enrich(hand: InHand) -> InHand:
+    """Calls the feed's enrichment for each record; gives back what it could not be done for.
+
+    Raises:
+        PipelineError: Everything has been released.
+    """
+    with _stage(hand, "enrich"):
+        keys = [entry.key for entry in hand.batch.entries]
+        settled = hand.ports.warehouse.find_settled(keys)
+        # After the last beat a message stays hidden for half of its time and more: that much
+        # is left to load what was enriched.
+        room = hand.held.seconds_left - hand.feed.limits.visibility_seconds
+        # The calls run in an event loop, which goes by the machine's own clock.
+        added = add_to_each(hand.feed, hand.batch, settled, time.monotonic() + room)
+        hand.held.give_back(added.released)
+        reach(CrashPoint.AFTER_ENRICH)
+    return replace(hand, batch=added.batch, outcome=added.outcome)
+
+
+def mask(hand: InHand) -> InHand:
+    """Masks each column by its policy.
+
+    Raises:
+        PipelineError: Everything has been released.
+    """
+    with _stage(hand, "mask"):
+        frame = mask_frame(hand.feed, hand.batch.frame, hand.keyring)
+        sealed = seal(hand.feed, hand.batch.frame, hand.keyring)
+        reach(CrashPoint.AFTER_MASK)
+    return replace(hand, batch=replace(hand.batch, frame=frame, vault=sealed))
+
+
+def load(hand: InHand, run_id: str) -> InHand:
+    """Settles the batch in one transaction; when this returns, it has committed.
+
+    Raises:
+        PipelineError: Everything has been released; whether it has committed may not be known.
+    """
+    with _stage(hand, "load"):
+        task = Load(hand.feed, hand.batch, hand.keyring, run_id)
+        ports = hand.ports
+        account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)
+    return replace(hand, account=account)
+
+
+def acknowledge(hand: InHand) -> int:
+    """Deletes the batch from the queue, now that it is committed; how many messages SQS kept."""
+    started = hand.ports.clock.monotonic()
+    left = hand.held.acknowledge()
+    hand.seconds["acknowledge"] = hand.ports.clock.monotonic() - started
+    reach(CrashPoint.AFTER_ACKNOWLEDGE)
+    return left
+
+
+@contextmanager
+def _stage(hand: InHand, name: str) -> Iterator[None]:
+    """A stage over a batch in hand: timed, released where it fails, and no value gets out."""
+    started = hand.ports.clock.monotonic()
+    with values_kept_out(feed=hand.feed.name, stage=name):
+        try:
+            with hand.held.released_on_failure():
+                yield
+        except BaseException:
+            received = hand.batch.received
+            _log.error("%s", Account(received=received, released=received))
+            raise
+    hand.seconds[name] = hand.ports.clock.monotonic() - started
