@@ -11,6 +11,7 @@ import dagster as dg
 from pipeline.consume.asset import ingest
 from pipeline.consume.batch import Decoded
 from pipeline.consume.enrich import Added, enrich
+from pipeline.consume.load import EVIDENCE
 from pipeline.consume.settlement import decode_batch
 from pipeline.contract import SENT_AT, Feed, Field, Limits
 from pipeline.enrichment import ENRICHED, Enrichment, Function, Record
@@ -77,7 +78,8 @@ def enriched(function: Function, count: int, *, within: float = ENOUGH, **how: o
 
 def enriched_by(feed: Feed, count: int, *, within: float = ENOUGH) -> Added:
     """What becomes of a batch of so many orders under a feed's enrichment."""
-    return enrich(feed, batch(feed, count), frozenset(), time.monotonic() + within)
+    until = time.monotonic() + within
+    return enrich(feed, batch(feed, count), frozenset(), until, evidence=EVIDENCE)
 
 
 def places(added: Added) -> list[int]:

@@ -1,6 +1,7 @@
 """A feed as Dagster shows it: an asset made of its ops, its job, its sensor and its checks."""
 
 import statistics
+from dataclasses import replace
 
 import dagster as dg
 
@@ -69,6 +70,11 @@ def _extract(feed: Feed) -> dg.OpDefinition:
         ports = stages.Ports(warehouse, lambda: world.queue_for_a_run(feed))
         hand = stages.extract(feed, ports)
         batch = hand.batch
+        if hand.suspects:
+            context.log.warning(
+                "%d messages were delivered often and never settled: they are settled apart, last",
+                len(hand.suspects),
+            )
         context.log.info(
             "received %d: %d rows, %d rejects, %d duplicates",
             batch.received,
@@ -138,6 +144,10 @@ def _ack(feed: Feed) -> dg.OpDefinition:
     def acknowledge(context: dg.OpExecutionContext, hand: InHand) -> dg.MaterializeResult[None]:
         if left := stages.acknowledge(hand):
             context.log.warning("SQS kept %d messages; their redelivery will be harmless", left)
+        if hand.suspects:
+            apart = stages.isolate(hand, context.run_id)
+            context.log.info("settled apart: %s", apart)
+            hand = replace(hand, account=(hand.account or Account(received=0)) + apart)
         return dg.MaterializeResult(metadata=_metadata(feed, hand, left))
 
     return acknowledge

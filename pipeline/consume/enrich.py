@@ -24,8 +24,6 @@ from pipeline.errors import EnrichmentError
 from pipeline.messages import Message
 from pipeline.reasons import Reason
 
-# So many records and not one that could be enriched: then it is the service, not the records.
-_ALL_FAILED = 10
 _LOOK = 0.2  # seconds: a thread that waits does not notice a signal that another one took
 _ENDS = (SystemExit, KeyboardInterrupt)  # what asyncio lets out of a loop, from any task
 _GRACE = 5.0  # seconds for calls that were cancelled, and for a loop that is late
@@ -48,7 +46,9 @@ class Added:
     outcome: Outcome
 
 
-def enrich(feed: Feed, batch: Decoded, settled: Collection[bytes], until: float) -> Added:
+def enrich(
+    feed: Feed, batch: Decoded, settled: Collection[bytes], until: float, *, evidence: int
+) -> Added:
     """Adds to each record what the feed's enrichment gives for it.
 
     Args:
@@ -56,9 +56,10 @@ def enrich(feed: Feed, batch: Decoded, settled: Collection[bytes], until: float)
         batch: The batch as it was decoded.
         settled: Keys that need none.
         until: The moment (`time.monotonic`) by which it is done.
+        evidence: From how many records on, if not one could be enriched, it is the service.
 
     Raises:
-        EnrichmentError: Not one of ten or more records could be enriched, or the function keeps
+        EnrichmentError: Not one of so many records could be enriched, or the function keeps
             its event loop from going on.
     """
     enrichment = feed.enrichment
@@ -66,7 +67,7 @@ def enrich(feed: Feed, batch: Decoded, settled: Collection[bytes], until: float)
     places = [at for at, entry in enumerate(batch.entries) if entry.key not in settled]
     calls = call_each(enrichment, Enriched(feed), _records(feed, batch, places), until)
     outcome = _run_apart(calls, until)
-    if len(places) >= _ALL_FAILED and not outcome.rows:
+    if len(places) >= evidence and not outcome.rows:
         raise EnrichmentError(
             f"none of {len(places)} records could be enriched ({outcome.causes or 'no time'})",
             remedy="See whether its service is up; everything was released, nothing quarantined",

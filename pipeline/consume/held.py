@@ -55,21 +55,27 @@ class Held:
                 self._messages[message.receipt] = message
                 self._hidden_at[message.receipt] = now
 
-    def acknowledge(self) -> int:
-        """Deletes everything held from the queue; only ever called after the commit.
+    def acknowledge(self, keep: Sequence[Message] = ()) -> int:
+        """Deletes from the queue what is held; only ever called after its commit.
 
         Refusals that may pass are tried again. What SQS keeps all the same is not an error, and
         nothing else is one here either: the ledger makes a redelivery harmless.
 
+        Args:
+            keep: What has not been committed yet, and goes on being held.
+
         Returns:
             How many messages SQS did not delete.
         """
+        kept = {message.receipt for message in keep}
+        done = [message for message in self._all() if message.receipt not in kept]
         self._unreachable.clear()  # what the last beat met may have passed
         try:
             with ThreadPoolExecutor(self._limits.receivers) as pool:
-                return sum(pool.map(self._delete, tens(self._all())))
+                return sum(pool.map(self._delete, tens(done)))
         finally:
-            self.close()
+            if not kept:
+                self.close()
 
     def release(self) -> int:
         """Gives everything back, to be delivered again after a back-off; never raises.

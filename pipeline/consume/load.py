@@ -5,6 +5,7 @@ How one row comes of many deliveries: docs/decisions/0003-exactly-once-from-at-l
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from pipeline.consume.batch import Account, Decoded, Entry, Reject
 from pipeline.consume.ports import (
@@ -26,10 +27,10 @@ from pipeline.reasons import Reason
 
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubles, with jitter
-# So many rows and no others, all refused alike: then it is the table, not the rows. Looking at
-# all rows of a batch ten are enough; on the way through it, the good ones may be yet to come.
-_ALL_ALIKE = 10
-_MANY_ALIKE = 100
+_MANY_ALIKE = 100  # on the way through a batch, where the good rows may be yet to come
+
+EVIDENCE: Final = 10
+"""So many records of a batch, and no others, that fail alike: then it is not the records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ class Load:
         batch: The batch; its frame holds masked values only.
         keyring: Seals the bodies of what goes to the quarantine.
         run_id: The run that settles it, for the account.
+        evidence: From how many rows on, all refused alike and no others, it is the table's fault.
     """
 
     feed: Feed
     batch: Decoded
     keyring: Keyring
     run_id: str
+    evidence: int = EVIDENCE
 
 
 def settle(
@@ -103,7 +106,7 @@ class _Settling:
         self._transaction.stage(self._rows(), self._load.batch.vault)
         reach(CrashPoint.AFTER_STAGE)
         self._insert(0, len(self._order))
-        self._consider_the_table(_ALL_ALIKE)
+        self._consider_the_table(self._load.evidence)
         known = self._transaction.compare()
         rejects = [
             *self._load.batch.rejects,

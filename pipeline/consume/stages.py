@@ -5,7 +5,7 @@ What a stage holds when it fails is released, and no value of anybody's data lea
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -13,17 +13,26 @@ from pipeline.consume.batch import Account, Decoded
 from pipeline.consume.calls import Outcome
 from pipeline.consume.enrich import enrich as add_to_each
 from pipeline.consume.held import Held
-from pipeline.consume.load import Load, settle
+from pipeline.consume.load import EVIDENCE, Load, settle
 from pipeline.consume.ports import CHANCE, CLOCK, Chance, Clock, Warehouse
 from pipeline.consume.receive import receive
 from pipeline.consume.settlement import decode_batch
+from pipeline.consume.suspects import part, portions
 from pipeline.contract import Feed
 from pipeline.crash_points import CrashPoint, reach
-from pipeline.errors import values_kept_out
+from pipeline.errors import (
+    EnrichmentError,
+    PipelineError,
+    TableMismatch,
+    UnexpectedError,
+    values_kept_out,
+)
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.mask import mask as mask_frame
 from pipeline.masking.vault import seal
-from pipeline.messages import Queue
+from pipeline.messages import Message, Queue
+
+_FAILURES = 3  # portions that fail: then it is not the messages
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +65,7 @@ class InHand:
         batch: The messages, decoded; once masked, the frame holds masked values only.
         keyring: The keys.
         seconds: The time that each stage has taken.
+        suspects: What was received and is not in the batch: delivered often, and never settled.
         outcome: What the enrichment came to, where the feed has one.
         account: What became of the messages, once it is committed.
     """
@@ -66,6 +76,7 @@ class InHand:
     batch: Decoded
     keyring: Keyring
     seconds: dict[str, float]
+    suspects: tuple[Message, ...] = ()
     outcome: Outcome | None = None
     account: Account | None = None
 
@@ -86,13 +97,14 @@ def extract(feed: Feed, ports: Ports) -> InHand:
         held = Held(queue := ports.open_queue(), feed.limits, ports.clock)
         started = ports.clock.monotonic()
         with held.released_on_failure():
-            messages = receive(queue, held, feed.limits, ports.clock)
+            received_messages = receive(queue, held, feed.limits, ports.clock)
+            messages, suspects = part(feed, received_messages, ports.chance)
             received = ports.clock.monotonic()
             batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
             decoded = ports.clock.monotonic()
             reach(CrashPoint.AFTER_DECODE)
     seconds = {"receive": received - started, "decode": decoded - received}
-    return InHand(feed, ports, held, batch, keyring, seconds)
+    return InHand(feed, ports, held, batch, keyring, seconds, suspects)
 
 
 def enrich(hand: InHand) -> InHand:
@@ -102,16 +114,9 @@ def enrich(hand: InHand) -> InHand:
         PipelineError: Everything has been released.
     """
     with _stage(hand, "enrich"):
-        keys = [entry.key for entry in hand.batch.entries]
-        settled = hand.ports.warehouse.find_settled(keys)
-        # After the last beat a message stays hidden for half of its time and more: that much
-        # is left to load what was enriched.
-        room = hand.held.seconds_left - hand.feed.limits.visibility_seconds
-        # The calls run in an event loop, which goes by the machine's own clock.
-        added = add_to_each(hand.feed, hand.batch, settled, time.monotonic() + room)
-        hand.held.give_back(added.released)
+        hand = _enrich(hand)
         reach(CrashPoint.AFTER_ENRICH)
-    return replace(hand, batch=added.batch, outcome=added.outcome)
+    return hand
 
 
 def mask(hand: InHand) -> InHand:
@@ -121,10 +126,9 @@ def mask(hand: InHand) -> InHand:
         PipelineError: Everything has been released.
     """
     with _stage(hand, "mask"):
-        frame = mask_frame(hand.feed, hand.batch.frame, hand.keyring)
-        sealed = seal(hand.feed, hand.batch.frame, hand.keyring)
+        hand = _mask(hand)
         reach(CrashPoint.AFTER_MASK)
-    return replace(hand, batch=replace(hand.batch, frame=frame, vault=sealed))
+    return hand
 
 
 def load(hand: InHand, run_id: str) -> InHand:
@@ -134,19 +138,83 @@ def load(hand: InHand, run_id: str) -> InHand:
         PipelineError: Everything has been released; whether it has committed may not be known.
     """
     with _stage(hand, "load"):
-        task = Load(hand.feed, hand.batch, hand.keyring, run_id)
-        ports = hand.ports
-        account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)
-    return replace(hand, account=account)
+        return _load(hand, run_id)
 
 
 def acknowledge(hand: InHand) -> int:
     """Deletes the batch from the queue, now that it is committed; how many messages SQS kept."""
     started = hand.ports.clock.monotonic()
-    left = hand.held.acknowledge()
+    left = hand.held.acknowledge(keep=hand.suspects)
     hand.seconds["acknowledge"] = hand.ports.clock.monotonic() - started
     reach(CrashPoint.AFTER_ACKNOWLEDGE)
     return left
+
+
+def isolate(hand: InHand, run_id: str) -> Account:
+    """Settles the suspects of a batch, in portions that are each committed and acknowledged.
+
+    One of them may be what ended the runs before. Whatever it does, it costs only its own portion
+    another delivery, and with each delivery the portions are smaller: docs/reliability.md.
+
+    Returns:
+        What became of them.
+
+    Raises:
+        PipelineError: A portion failed; what was not committed has been released.
+    """
+    account, left = Account(received=0), list(hand.suspects)
+    failures: list[PipelineError] = []
+    with _stage(hand, "isolate"):
+        for portion in portions(hand.feed, hand.suspects):
+            left = left[len(portion) :]
+            try:
+                account += _settle_apart(hand, portion, run_id)
+            except (UnexpectedError, TableMismatch, EnrichmentError) as error:
+                failures.append(error)
+                hand.held.give_back(portion)
+                if len(failures) == _FAILURES:
+                    break
+            else:
+                hand.held.acknowledge(keep=left)
+        if failures:
+            raise failures[0]
+    return account
+
+
+def _settle_apart(hand: InHand, portion: Sequence[Message], run_id: str) -> Account:
+    with values_kept_out(feed=hand.feed.name, stage="isolate"):
+        batch = decode_batch(hand.feed, portion, hand.keyring.settlement_key(hand.feed.name))
+        apart = replace(hand, batch=batch, suspects=())
+        if hand.feed.enrichment is not None:
+            apart = _enrich(apart, evidence=1)
+        settled = _load(_mask(apart), run_id, evidence=1).account
+        assert settled is not None  # noqa: S101 - it has been set right there
+        return settled
+
+
+def _enrich(hand: InHand, evidence: int = EVIDENCE) -> InHand:
+    settled = hand.ports.warehouse.find_settled([entry.key for entry in hand.batch.entries])
+    # After the last beat a message stays hidden for half of its time and more: that much is left
+    # to load what was enriched.
+    room = hand.held.seconds_left - hand.feed.limits.visibility_seconds
+    # The calls run in an event loop, which goes by the machine's own clock.
+    until = time.monotonic() + room
+    added = add_to_each(hand.feed, hand.batch, settled, until, evidence=evidence)
+    hand.held.give_back(added.released)
+    return replace(hand, batch=added.batch, outcome=added.outcome)
+
+
+def _mask(hand: InHand) -> InHand:
+    frame = mask_frame(hand.feed, hand.batch.frame, hand.keyring)
+    sealed = seal(hand.feed, hand.batch.frame, hand.keyring)
+    return replace(hand, batch=replace(hand.batch, frame=frame, vault=sealed))
+
+
+def _load(hand: InHand, run_id: str, evidence: int = EVIDENCE) -> InHand:
+    task = Load(hand.feed, hand.batch, hand.keyring, run_id, evidence)
+    ports = hand.ports
+    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)
+    return replace(hand, account=account)
 
 
 @contextmanager
