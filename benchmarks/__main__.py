@@ -5,12 +5,14 @@ import typer
 from benchmarks.drain import drain
 from benchmarks.enrich import enrich
 from benchmarks.masking import masking
+from benchmarks.queue import queue
 from benchmarks.serve import serve
 
 app = typer.Typer(add_completion=False)
 app.command()(drain)
 app.command()(enrich)
 app.command()(masking)
+app.command()(queue)
 app.command()(serve)
 
 
@@ -21,6 +23,7 @@ def every(context: typer.Context) -> None:
         masking()
         drain()
         enrich()
+        queue()
         serve()
 
 

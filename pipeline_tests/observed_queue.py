@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Final
 
 from pipeline.local.queue.queues import Queues
-from pipeline.local.queue.server import QueueApp, Receive, Send
+from pipeline.local.queue.server import QueueApp
+from pipeline.local.queue.wire import Receive, Send
 
 _DENIED: Final = b'{"__type": "com.amazonaws.sqs#AccessDenied", "message": "by the test"}'
 

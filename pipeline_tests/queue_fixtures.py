@@ -18,7 +18,8 @@ from mypy_boto3_sqs import SQSClient
 from pipeline.local.queue.errors import SqsError
 from pipeline.local.queue.messages import Place
 from pipeline.local.queue.queues import Queues
-from pipeline.local.queue.server import QueueApp, QueueServer, Receive, Send
+from pipeline.local.queue.server import QueueApp, QueueServer
+from pipeline.local.queue.wire import Receive, Send
 
 
 @contextlib.contextmanager
@@ -46,10 +47,15 @@ class Clock:
 
 
 class FreshApp(QueueApp):
-    """An application that stands before those of single tests, so that one server serves all."""
+    """An application that stands before those of single tests, so that one server serves all.
 
-    def __init__(self) -> None:
-        self._app = QueueApp(new_queues())
+    Args:
+        fresh: Makes the queues that a test begins with.
+    """
+
+    def __init__(self, fresh: Callable[[], Queues] | None = None) -> None:
+        self._fresh = fresh or new_queues
+        self._app = QueueApp(self._fresh())
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -61,7 +67,7 @@ class FreshApp(QueueApp):
 
     def replace(self) -> None:
         """Begin with empty queues, and end the long polls on the old ones."""
-        old, self._app = self._app, QueueApp(new_queues())
+        old, self._app = self._app, QueueApp(self._fresh())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(old.release_waiting)
 
@@ -71,7 +77,7 @@ def new_queues() -> Queues:
     return Queues(clock=time.time, rng=random.SystemRandom())
 
 
-def seeded_queues(clock: Clock, **attributes: str) -> Queues:
+def seeded_queues(clock: Callable[[], float], **attributes: str) -> Queues:
     """Queues on a clock of the test's own, with one queue `q` and room for 50 in flight."""
     rng = random.Random(1)  # noqa: S311 - ids that are the same in every run
     queues = Queues(clock=clock, rng=rng, max_in_flight=50)

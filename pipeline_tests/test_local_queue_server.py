@@ -1,75 +1,23 @@
 """What only the embedded queue's server does: long polls, hang-ups, and stopping."""
 
 import asyncio
-import json
 import threading
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 import boto3
 from mypy_boto3_sqs import SQSClient
 
 from pipeline.local.queue.queues import Queues
-from pipeline.local.queue.server import QueueApp, QueueServer, Receive, Send, create_app
+from pipeline.local.queue.server import QueueApp, QueueServer, create_app
+from pipeline.local.queue.wire import Receive, Scope, Send
+from pipeline_tests import queue_caller
+from pipeline_tests.queue_caller import URL, Caller, settled
 from pipeline_tests.queue_fixtures import Clock, client_for, counts, new_queues, serving
-
-URL = "http://localhost/000000000000/q"
-
-
-class Caller:
-    """Calls the application on the test's own loop, so that who waits when is certain."""
-
-    def __init__(self, app: QueueApp) -> None:
-        self.app = app
-        self.hang_up = asyncio.Event()
-
-    def start(self, operation: str, **content: object) -> asyncio.Task[dict[str, Any]]:
-        """Begin a call on queue `q`; its outcome is the body of the reply."""
-        return asyncio.ensure_future(self.call(operation, **content))
-
-    async def call(self, operation: str, **content: object) -> dict[str, Any]:
-        events = [
-            {"type": "http.request", "body": json.dumps({"QueueUrl": URL, **content}).encode()}
-        ]
-        sent: list[MutableMapping[str, Any]] = []
-
-        async def receive() -> MutableMapping[str, Any]:
-            if not events:
-                await self.hang_up.wait()
-                return {"type": "http.disconnect"}
-            return events.pop()
-
-        async def send(event: MutableMapping[str, Any]) -> None:
-            sent.append(event)
-
-        headers = [(b"host", b"localhost"), (b"x-amz-target", f"AmazonSQS.{operation}".encode())]
-        await self.app({"type": "http", "method": "POST", "headers": headers}, receive, send)
-        answer: dict[str, Any] = json.loads(sent[1]["body"])
-        return answer
-
-    async def waiting(self, count: int, seconds: int = 20) -> list[asyncio.Task[dict[str, Any]]]:
-        """So many receivers, each already asleep."""
-        polls = [self.start("ReceiveMessage", WaitTimeSeconds=seconds) for _ in range(count)]
-        await settled()
-        assert not any(poll.done() for poll in polls)
-        return polls
-
-
-async def settled() -> None:
-    """Let every task run until it waits for something from outside."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 def run(queues: Queues, scenario: Callable[[Caller], Awaitable[None]]) -> None:
-    async def main() -> None:
-        caller = Caller(create_app(queues))
-        await scenario(caller)
-        caller.app.release_waiting()
-        await settled()
-
-    asyncio.run(main())
+    queue_caller.run(create_app(queues), scenario)
 
 
 def test_a_waiting_receiver_gets_what_is_sent(queues: Queues) -> None:
@@ -155,7 +103,7 @@ def test_the_queues_own_wait_holds_where_the_call_names_none(queues: Queues) -> 
 def test_a_receiver_that_hangs_up_takes_nothing(queues: Queues) -> None:
     async def scenario(caller: Caller) -> None:
         (poll,) = await caller.waiting(1)
-        caller.hang_up.set()
+        caller.hang_up()
         assert await asyncio.wait_for(poll, 5) == {}
         await caller.call("SendMessage", MessageBody="a")
         assert counts(queues) == (1, 0, 0)
@@ -168,7 +116,7 @@ def test_a_hang_up_at_the_moment_of_waking_passes_the_turn_on(queues: Queues) ->
         patient = Caller(caller.app)
         (leaver,) = await caller.waiting(1)
         (stayer,) = await patient.waiting(1)
-        caller.hang_up.set()
+        caller.hang_up()
         await caller.call("SendMessage", MessageBody="a")
         assert await leaver == {}
         assert len((await asyncio.wait_for(stayer, 5))["Messages"]) == 1
@@ -192,7 +140,7 @@ class Announcing(QueueApp):
         super().__init__(queues)
         self.arrived = threading.Event()
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.arrived.set()
         await super().__call__(scope, receive, send)
 

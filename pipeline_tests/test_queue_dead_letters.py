@@ -1,7 +1,9 @@
 """The embedded queue's redrive policy: when a message goes to the dead-letter queue, and how."""
 
+import pytest
+
 from pipeline.local.queue.queues import Queues
-from pipeline_tests.queue_fixtures import Clock, counts, seeded_queues, send
+from pipeline_tests.queue_fixtures import Clock, counts, refusal, seeded_queues, send
 
 DAY = 86_400.0
 
@@ -76,3 +78,26 @@ def test_without_its_dead_letter_queue_a_message_keeps_being_delivered(clock: Cl
     send(queues, "a")
     queues.delete("dead")
     assert [len(queues.receive("q", most=1)) for _ in range(5)] == [1] * 5
+
+
+@pytest.mark.parametrize(
+    ("allow", "code"),
+    [
+        ('{"redrivePermission": "allowAll"}', ""),
+        ('{"redrivePermission": "denyAll"}', "InvalidParameterValueException"),
+        ('{"redrivePermission": "byQueue", "sourceQueueArns": ["ARN"]}', ""),
+        ('{"redrivePermission": "byQueue"}', "InvalidParameterValueException"),
+        ("nonsense", "InvalidParameterValueException"),
+    ],
+)
+def test_a_dead_letter_queue_may_refuse_to_be_one(queues: Queues, allow: str, code: str) -> None:
+    allow = allow.replace("ARN", queues.get("q").state.arn)
+    queues.create("dead", {"RedriveAllowPolicy": allow}, {})
+    arn = queues.get("dead").state.arn
+    policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": 1}}'
+    if code:
+        assert refusal(lambda: queues.change_settings("q", {"RedrivePolicy": policy})) == code
+        assert queues.dead_letter_sources("dead") == []
+    else:
+        queues.change_settings("q", {"RedrivePolicy": policy})
+        assert queues.dead_letter_sources("dead") == ["q"]

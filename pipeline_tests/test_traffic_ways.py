@@ -17,7 +17,8 @@ import uvicorn
 from mypy_boto3_sqs import SQSClient
 
 from pipeline.errors import SettingsError
-from pipeline.local.queue.server import QueueApp, QueueServer, Receive, Send
+from pipeline.local.queue.server import QueueApp, QueueServer
+from pipeline.local.queue.wire import Receive, Send
 from pipeline.messages import Event
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.rest.api_keys import digest_of

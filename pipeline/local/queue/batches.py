@@ -30,7 +30,7 @@ def each(entries: Sequence[Entry], act: Callable[[Entry], dict[str, object]]) ->
         SqsError: The batch is empty, has more than ten entries, or ids that are malformed or
             repeated.
     """
-    _check(entries)
+    check(entries)
     successful: list[dict[str, object]] = []
     failed: list[dict[str, object]] = []
     for entry in entries:
@@ -62,7 +62,12 @@ def check_size(entries: Sequence[SendEntry]) -> None:
         )
 
 
-def _check(entries: Sequence[BatchEntry]) -> None:
+def check(entries: Sequence[BatchEntry]) -> None:
+    """Refuse a batch as a whole.
+
+    Raises:
+        SqsError: As `each`.
+    """
     if not entries:
         raise SqsError("EmptyBatchRequest", "There should be at least one entry in the request.")
     if len(entries) > MAX_ENTRIES:

@@ -35,11 +35,13 @@ class SqsError(Exception):
     Args:
         code: The error's shape in the SQS model, such as `QueueDoesNotExist`.
         message: What the client's user reads. Never a message's body.
+        status: Of HTTP; from 500 on the fault is the service's.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
         self.code = code
         self.message = message
+        self.status = status
         super().__init__(f"{code}: {message}")
 
     @property
@@ -51,6 +53,15 @@ class SqsError(Exception):
 def queue_does_not_exist() -> SqsError:
     """The refusal of every call that names an unknown queue."""
     return SqsError("QueueDoesNotExist", "The specified queue does not exist.")
+
+
+def resource_not_found(parameter: str) -> SqsError:
+    """The refusal of a resource name that no queue has."""
+    return SqsError(
+        "ResourceNotFoundException",
+        f"The resource that you specified for the {parameter} parameter doesn't exist.",
+        status=404,
+    )
 
 
 def queue_name_exists() -> SqsError:

@@ -2,7 +2,9 @@
 
 import enum
 import hashlib
+import random
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Final
 
@@ -68,6 +70,11 @@ class Message(msgspec.Struct):
     receipt: str = ""
     trace_header: str = ""
     source_arn: str = ""
+
+
+def new_id(rng: random.Random) -> str:
+    """An id for a message, or for what else needs one."""
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
 def md5_of_body(body: str) -> str:

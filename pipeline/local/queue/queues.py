@@ -1,13 +1,10 @@
 """The embedded SQS as a pure state machine: time and chance come from outside, nothing waits."""
 
 import random
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Final, Self
 
-import msgspec
-
-from pipeline.local.queue import names, snapshots
+from pipeline.local.queue import dead_letters, names, snapshots
 from pipeline.local.queue.errors import (
     SqsError,
     invalid_parameter,
@@ -17,7 +14,15 @@ from pipeline.local.queue.errors import (
     queue_name_exists,
     refused_value,
 )
-from pipeline.local.queue.messages import Attribute, Message, Place, check_message, md5_of_body
+from pipeline.local.queue.messages import (
+    Attribute,
+    Message,
+    Place,
+    check_message,
+    md5_of_body,
+    new_id,
+)
+from pipeline.local.queue.moves import Moves
 from pipeline.local.queue.receipts import message_id_in, new_receipt
 from pipeline.local.queue.settings import MAX_DELAY, MAX_VISIBILITY, QueueSettings
 from pipeline.local.queue.state import Queue, QueueState
@@ -38,6 +43,9 @@ class Queues:
         clock: Seconds since the epoch; must not run backwards by much.
         rng: Where message ids and receipts come from. After a snapshot it must not repeat itself.
         max_in_flight: For each queue; a lower one shows what clients do when they reach it.
+
+    Attributes:
+        moves: The tasks that move messages out of dead-letter queues.
     """
 
     def __init__(
@@ -52,6 +60,7 @@ class Queues:
         self._rng = rng
         self._queues: dict[str, Queue] = {}
         self._deleted: dict[str, float] = {}
+        self.moves = Moves(self._queues, rng)
 
     @classmethod
     def from_snapshot(cls, data: bytes, *, clock: Callable[[], float], rng: random.Random) -> Self:
@@ -62,23 +71,25 @@ class Queues:
         """
         snapshot = snapshots.decode(data)
         queues = cls(clock=clock, rng=rng)
-        queues._queues = {
-            state.name: Queue(state, queues._max_in_flight) for state in snapshot.queues
-        }
+        for state in snapshot.queues:
+            queues._queues[state.name] = Queue(state, queues._max_in_flight)
         queues._deleted = snapshot.deleted
+        queues.moves = Moves(queues._queues, rng, snapshot.moves)
         return queues
 
     def to_snapshot(self) -> bytes:
         """All queues and messages, for `from_snapshot`."""
         states = [queue.snapshot() for queue in self._queues.values()]
-        return snapshots.encode(snapshots.Snapshot(states, self._deleted))
+        return snapshots.encode(snapshots.Snapshot(states, self._deleted, self.moves.tasks))
 
     def get(self, name: str) -> Queue:
         """The queue of that name, with all that is due by now done; else QueueDoesNotExist."""
         queue = self._queues.get(name)
         if queue is None:
             raise queue_does_not_exist()
-        queue.settle(self.clock())
+        now = self.clock()
+        self.moves.settle(now)
+        queue.settle(now)
         return queue
 
     def names(self, prefix: str = "") -> list[str]:
@@ -87,11 +98,7 @@ class Queues:
 
     def dead_letter_sources(self, name: str) -> list[str]:
         """The queues whose redrive policy points at this one, sorted."""
-        arn = self.get(name).state.arn
-        policies = {
-            name: queue.state.settings.redrive_policy for name, queue in self._queues.items()
-        }
-        return sorted(n for n, p in policies.items() if p and p.dead_letter_target_arn == arn)
+        return dead_letters.sources_of(self._queues, self.get(name).state.arn)
 
     def create(self, name: str, attributes: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Make a queue; do nothing if it exists with these attributes.
@@ -108,8 +115,9 @@ class Queues:
         now = self.clock()
         if name in self._deleted and now < self._deleted[name] + _COOL_DOWN:
             raise queue_deleted_recently(_COOL_DOWN)
-        settings = self._changed(QueueSettings(), attributes)
         arn = names.arn_of(name)
+        settings = QueueSettings().changed(attributes)
+        dead_letters.check_policy(self._queues, settings, arn)
         self._deleted.pop(name, None)
         state = QueueState(name, arn, settings, dict(tags), now, now)
         self._queues[name] = Queue(state, self._max_in_flight)
@@ -121,13 +129,17 @@ class Queues:
             SqsError: An attribute or dead-letter queue that is not allowed.
         """
         state = self.get(name).state
-        state.settings = self._changed(state.settings, attributes)
+        settings = state.settings.changed(attributes)
+        if "RedrivePolicy" in attributes:
+            dead_letters.check_policy(self._queues, settings, state.arn)
+        state.settings = settings
         state.modified_at = self.clock()
 
     def delete(self, name: str) -> None:
         """Forget a queue and its messages."""
         self.get(name)
         del self._queues[name]
+        self.moves.forget(name)
         self._deleted[name] = self.clock()
 
     def purge(self, name: str) -> None:
@@ -166,7 +178,7 @@ class Queues:
         if not 0 <= seconds <= MAX_DELAY:
             raise out_of_range("DelaySeconds", seconds, least=0, most=MAX_DELAY)
         message = Message(
-            id=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            id=new_id(self._rng),
             body=body,
             body_md5=md5_of_body(body),
             attributes=dict(attributes),
@@ -182,34 +194,45 @@ class Queues:
         A message that was received too often goes to the dead-letter queue instead.
         """
         queue, now = self.get(name), self.clock()
-        dead_letters, max_receives = self._dead_letters(queue)
+        target, max_receives = dead_letters.target_of(self._queues, queue)
         taken: list[Message] = []
         room = min(most, queue.deliverable)
         while len(taken) < room and (message := queue.take()):
-            if dead_letters is not None and message.receives_here >= max_receives:
-                queue.remove(message)
-                _hand_over(message, queue, dead_letters, now=now)
+            if target is not None and message.receives_here >= max_receives:
+                dead_letters.hand_over(message, queue, target, now=now)
                 continue
-            message.receives += 1
-            message.receives_here += 1
-            message.first_received_at = message.first_received_at or now
-            message.last_received_at = now
-            message.receipt = new_receipt(name, message.id, self._rng)
+            self.hand_out(name, message)
             taken.append(message)
         seconds = queue.state.settings.visibility_timeout if visibility is None else visibility
         queue.hide(taken, until=now + seconds, now=now)
         return taken
 
-    def acknowledge(self, name: str, receipt: str) -> None:
-        """Delete a message by its latest receipt; an older one succeeds and does nothing.
+    def hand_out(self, name: str, message: Message) -> None:
+        """Count a delivery of a message, and give it the receipt for it."""
+        now = self.clock()
+        message.receives += 1
+        message.receives_here += 1
+        message.first_received_at = message.first_received_at or now
+        message.last_received_at = now
+        message.receipt = new_receipt(name, message.id, self._rng)
+
+    def deletable(self, name: str, receipt: str) -> Message | None:
+        """The message that a receipt deletes: none, if it is an older one, or the message gone.
 
         Raises:
             SqsError: ReceiptHandleIsInvalid, for what no receive of this queue has given out.
         """
-        queue = self.get(name)
-        message = queue.find(message_id_in(receipt, name))
-        if message is not None and message.receipt == receipt:
-            queue.remove(message)
+        message = self.get(name).find(message_id_in(receipt, name))
+        return message if message is not None and message.receipt == receipt else None
+
+    def acknowledge(self, name: str, receipt: str) -> None:
+        """Delete a message by its latest receipt; an older one succeeds and does nothing.
+
+        Raises:
+            SqsError: As `deletable`.
+        """
+        if (message := self.deletable(name, receipt)) is not None:
+            self._queues[name].remove(message)
 
     def change_visibility(self, name: str, receipt: str, seconds: int) -> None:
         """Hide a message in flight for so many seconds from now; 0 gives it back.
@@ -235,25 +258,3 @@ class Queues:
                 f"[{MAX_VISIBILITY} seconds]."
             )
         queue.hide([message], until=now + seconds, now=now)
-
-    def _changed(self, settings: QueueSettings, attributes: Mapping[str, str]) -> QueueSettings:
-        changed = settings.changed(attributes)
-        policy = changed.redrive_policy if "RedrivePolicy" in attributes else None
-        if policy and names.name_in(policy.dead_letter_target_arn) not in self._queues:
-            raise refused_value("RedrivePolicy", "Dead letter target does not exist.")
-        return changed
-
-    def _dead_letters(self, queue: Queue) -> tuple[Queue | None, int]:
-        policy = queue.state.settings.redrive_policy
-        if policy is None:
-            return None, 0
-        target = self._queues.get(names.name_in(policy.dead_letter_target_arn))
-        return target, policy.max_receive_count
-
-
-def _hand_over(message: Message, source: Queue, target: Queue, *, now: float) -> None:
-    """Give a message to a dead-letter queue, as it is: with its id and the time it was sent."""
-    moved = msgspec.structs.replace(
-        message, receives_here=0, receipt="", source_arn=source.state.arn
-    )
-    target.add(moved, delay_until=0.0, now=now)

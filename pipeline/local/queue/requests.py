@@ -140,6 +140,27 @@ class ChangeEntry(Request, frozen=True):
     visibility_timeout: int
 
 
+class StartMessageMoveTask(Request, frozen=True):
+    """Move the messages of a dead-letter queue."""
+
+    source_arn: str
+    destination_arn: str = ""
+    max_number_of_messages_per_second: int | None = None
+
+
+class ListMessageMoveTasks(Request, frozen=True):
+    """List the latest moves out of a queue."""
+
+    source_arn: str
+    max_results: int = 1
+
+
+class CancelMessageMoveTask(Request, frozen=True):
+    """Stop a move."""
+
+    task_handle: str
+
+
 class ChangeMessageVisibilityBatch(OnQueue, frozen=True):
     """Change up to ten messages."""
 

@@ -1,34 +1,40 @@
-"""The embedded SQS over HTTP: an ASGI application that speaks SQS's JSON 1.0 protocol.
-
-Signatures are not checked: whoever reaches the port may use the queues. Therefore it answers on
-loopback names only, and refuses whatever a web page could make a browser send: a request with an
-Origin, or without the `x-amz-target` header, which no page may set on another site unasked.
-"""
+"""The embedded SQS over HTTP: an ASGI application that speaks SQS's JSON 1.0 protocol."""
 
 import asyncio
-import functools
-import ipaddress
 import itertools
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from collections import Counter
+from typing import Final
 
-import msgspec
 import uvicorn
 
+from pipeline.local.queue.clock import sleep
+from pipeline.local.queue.conduct import Conduct, CutError
+from pipeline.local.queue.control import Control
 from pipeline.local.queue.errors import SqsError
+from pipeline.local.queue.message_calls import seconds_to_wait
+from pipeline.local.queue.misbehaviour import Misbehaviour
 from pipeline.local.queue.names import name_of
-from pipeline.local.queue.operations import Answer, parse, perform, seconds_to_wait
+from pipeline.local.queue.operation import Answer
+from pipeline.local.queue.operations import parse, perform
 from pipeline.local.queue.queues import Queues
-from pipeline.local.queue.requests import ReceiveMessage, Request
+from pipeline.local.queue.requests import OnQueue, ReceiveMessage, Request, SendMessage
+from pipeline.local.queue.spoiling import Work, deletable
 from pipeline.local.queue.waiting import WaitingRooms
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
-_TARGET: Final = b"AmazonSQS."
-_MAX_BODY: Final = 8 * 1_048_576
-"""Bytes: a batch of 1 MiB in which JSON escapes every character, with room to spare."""
+from pipeline.local.queue.wire import (
+    CONTROL,
+    Address,
+    CuttableProtocol,
+    HttpError,
+    Receive,
+    Reply,
+    Scope,
+    Send,
+    addressed,
+    cut,
+    read_body,
+)
+from pipeline.local.queue.witness import Witness
 
 _KEEP_ALIVE: Final = 60
 """Seconds: longer than clients commonly idle between calls, or they find their connection cut."""
@@ -37,116 +43,117 @@ _GRACE: Final = 5
 """Seconds in which a call that has begun may end when the server stops."""
 
 
-class _HttpError(Exception):
-    """A request that never reaches an operation."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        self.message = message
-        super().__init__(message)
-
-
 class QueueApp:
     """The ASGI application over some queues.
 
     Args:
         queues: The state that it serves; nobody else may change it meanwhile.
+        misbehaviour: What goes wrong. With it, the queue can be steered: see `control`.
+        witness: Who sees each delete before it is done.
     """
 
-    def __init__(self, queues: Queues) -> None:
+    def __init__(
+        self,
+        queues: Queues,
+        misbehaviour: Misbehaviour | None = None,
+        witness: Witness | None = None,
+    ) -> None:
         self._queues = queues
+        self._misbehaviour = misbehaviour
+        self._control = Control(queues, misbehaviour, witness) if misbehaviour is not None else None
+        self._witness = witness
+        self._good = Conduct(queues, (), Counter())
         self._rooms = WaitingRooms(queues)
         self._serial = itertools.count(1)
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks."""
         if scope["type"] != "http":
             raise NotImplementedError(f"No {scope['type']} here, only HTTP")
         try:
-            host, operation = _addressed(dict(scope["headers"]), scope["method"])
-            answer = await self._answer(operation, await _body(receive), host, receive)
-            reply = _Reply(200, answer)
+            address = addressed(scope)
+            reply = Reply(200, await self._answer(address, await read_body(receive), receive))
         except SqsError as error:
-            reply = _Reply.refused(error)
-        except _HttpError as error:
-            reply = _Reply(error.status, {"message": error.message})
+            reply = Reply.refused(error)
+        except HttpError as error:
+            reply = Reply(error.status, {"message": error.message})
+        except CutError:
+            await cut(scope, receive)
+            return
         await reply.send(send, serial=next(self._serial))
 
     def release_waiting(self) -> None:
         """End every long poll at once, empty-handed; call it on the application's own loop."""
         self._rooms.close()
 
-    async def _answer(self, operation: str, body: bytes, host: str, receive: Receive) -> Answer:
-        request = parse(operation, body)
-        answer = self._perform(operation, request, host)
-        if answer or not isinstance(request, ReceiveMessage):
-            return answer
-        seconds = seconds_to_wait(self._queues, request)
-        if not seconds:
-            return answer
-        leaving: asyncio.Future[object] = asyncio.ensure_future(receive())
-        try:
-            return await self._long_poll(operation, request, host, seconds=seconds, leaving=leaving)
-        finally:
-            leaving.cancel()
+    async def _answer(self, address: Address, body: bytes, receive: Receive) -> Answer:
+        if address.service == CONTROL:
+            if self._control is None:
+                raise HttpError(400, "This queue behaves, and cannot be steered")
+            return self._control.perform(address.operation, body)
+        request = parse(address.operation, body)
+        conduct = self._conduct(address.operation, request)
+        conduct.begin()
+        if self._witness is not None:
+            await self._show(request, self._witness)
 
-    def _perform(self, operation: str, request: Request, host: str) -> Answer:
+        def work(asked: Request) -> Answer:
+            return perform(self._queues, address.operation, asked, address.host)
+
+        if isinstance(request, ReceiveMessage):
+            nothing = conduct.finds_nothing(name_of(request.queue_url))
+            answer = {} if nothing else await self._receive(request, conduct.spoil(work), receive)
+        else:
+            answer = self._carry_out(conduct.spoil(work), request)
+        await conduct.end()
+        return answer
+
+    def _conduct(self, operation: str, request: Request) -> Conduct:
+        """What is to go wrong with a call."""
+        if self._misbehaviour is None:
+            return self._good
+        queue = name_of(request.queue_url) if isinstance(request, OnQueue | SendMessage) else ""
+        chosen = self._misbehaviour.of_call(operation, queue)
+        return Conduct(self._queues, chosen, self._misbehaviour.counts)
+
+    async def _show(self, request: Request, witness: Witness) -> None:
+        """Let the witness see, in a thread, what a request would delete."""
+        for name, message in deletable(self._queues, request):
+            await asyncio.to_thread(witness.sees_delete, name, message)
+
+    def _carry_out(self, work: Work, request: Request) -> Answer:
         try:
-            return perform(self._queues, operation, request, host)
+            return work(request)
         finally:
             self._rooms.call_all()
 
-    async def _long_poll(
-        self,
-        operation: str,
-        request: ReceiveMessage,
-        host: str,
-        *,
-        seconds: float,
-        leaving: asyncio.Future[object],
-    ) -> Answer:
-        """Receive again whenever there may be something, until the time is up.
+    async def _receive(self, request: ReceiveMessage, work: Work, receive: Receive) -> Answer:
+        """Receive, and again whenever there may be something, until the time is up.
 
         A client that hangs up is noticed, so that no message is handed to it and hidden in vain.
         """
-        name, loop = name_of(request.queue_url), asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        answer: Answer = {}
-        while not answer and (left := deadline - loop.time()) > 0:
-            if not await self._rooms.wait(name, left, leaving):
-                break
-            answer = self._perform(operation, request, host)
+        answer = self._carry_out(work, request)
+        seconds = 0 if answer else seconds_to_wait(self._queues, request)
+        if not seconds:
+            return answer
+        ends = [
+            asyncio.ensure_future(receive()),
+            asyncio.ensure_future(sleep(self._queues.clock, seconds)),
+        ]
+        try:
+            while not answer and await self._rooms.wait(name_of(request.queue_url), ends):
+                answer = self._carry_out(work, request)
+        finally:
+            for end in ends:
+                end.cancel()
         return answer
 
 
-class _Reply:
-    """A reply's status, headers and body."""
-
-    def __init__(self, status: int, content: Answer, *headers: tuple[bytes, bytes]) -> None:
-        self._status = status
-        self._headers = headers
-        self._body = msgspec.json.encode(content)
-
-    @classmethod
-    def refused(cls, error: SqsError) -> "_Reply":
-        """The shape in which SQS refuses; the header carries the code of the older protocol."""
-        content: Answer = {"__type": f"com.amazonaws.sqs#{error.code}", "message": error.message}
-        return cls(400, content, (b"x-amzn-query-error", f"{error.query_code};Sender".encode()))
-
-    async def send(self, send: Send, *, serial: int) -> None:
-        headers = [
-            (b"content-type", b"application/x-amz-json-1.0"),
-            (b"content-length", str(len(self._body)).encode()),
-            (b"x-amzn-requestid", f"{serial:032x}".encode()),
-            *self._headers,
-        ]
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._body})
-
-
-def create_app(queues: Queues) -> QueueApp:
-    """The ASGI application over these queues."""
-    return QueueApp(queues)
+def create_app(
+    queues: Queues, misbehaviour: Misbehaviour | None = None, witness: Witness | None = None
+) -> QueueApp:
+    """The ASGI application over these queues, as `QueueApp` describes."""
+    return QueueApp(queues, misbehaviour, witness)
 
 
 class QueueServer(uvicorn.Server):
@@ -162,7 +169,7 @@ class QueueServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=CuttableProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -179,42 +186,3 @@ class QueueServer(uvicorn.Server):
         """Stop accepting, send waiting receivers home, finish what has begun."""
         self._app.release_waiting()
         await super().shutdown(sockets)
-
-
-def _addressed(headers: dict[bytes, bytes], method: str) -> tuple[str, str]:
-    """The host that a request came to and the operation that it names."""
-    host = headers.get(b"host", b"").decode("latin-1")
-    if not _is_loopback(host):
-        raise _HttpError(403, "The embedded queue answers on loopback names only")
-    if b"origin" in headers:
-        raise _HttpError(403, "The embedded queue does not serve web pages")
-    target = headers.get(b"x-amz-target", b"")
-    if method != "POST" or not target.startswith(_TARGET):
-        raise _HttpError(400, "Not a call of the SQS JSON protocol: x-amz-target is missing")
-    return host, target.removeprefix(_TARGET).decode("latin-1")
-
-
-@functools.lru_cache(maxsize=64)
-def _is_loopback(host: str) -> bool:
-    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
-
-
-async def _body(receive: Receive) -> bytes:
-    """The whole body of a request."""
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        event = await receive()
-        part = event.get("body", b"")
-        parts.append(part)
-        size += len(part)
-        if size > _MAX_BODY:
-            raise _HttpError(413, f"The body is longer than {_MAX_BODY} bytes")
-        if not event.get("more_body", False):
-            return b"".join(parts)

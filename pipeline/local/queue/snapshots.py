@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from pipeline.errors import LocalServiceError
+from pipeline.local.queue.moves import MoveTask
 from pipeline.local.queue.state import QueueState
 
 _VERSION: Final = 1
@@ -16,10 +17,12 @@ class Snapshot(msgspec.Struct):
     Attributes:
         queues: All queues with their messages, in flight or not.
         deleted: When the names of deleted queues were given up, in seconds since the epoch.
+        moves: The message moves, under way or over.
     """
 
     queues: list[QueueState]
     deleted: dict[str, float]
+    moves: list[MoveTask] = msgspec.field(default_factory=list)
     version: int = _VERSION
 
 

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -128,13 +129,24 @@ class Queue:
             message.place, message.visible_at = Place.DELAYED, delay_until
         self._enter(message)
 
+    def peek(self) -> Message | None:
+        """The next ready message, where it stands."""
+        while self._ready and self._ready[0].place is not Place.READY:
+            self._ready.popleft()
+        return self._ready[0] if self._ready else None
+
     def take(self) -> Message | None:
         """The next ready message, for the caller to hide or remove at once."""
-        while self._ready:
-            message = self._ready.popleft()
-            if message.place is Place.READY:
-                return message
-        return None
+        if (message := self.peek()) is not None:
+            self._ready.popleft()
+        return message
+
+    def shuffle(self, rng: random.Random, among: int) -> bool:
+        """Let the first of those that are ready change places; whether there was more than one."""
+        first = [self._ready.popleft() for _ in range(min(among, len(self._ready)))]
+        rng.shuffle(first)
+        self._ready.extendleft(first)
+        return len(first) > 1
 
     def hide(self, messages: Iterable[Message], *, until: float, now: float) -> None:
         """Put messages in flight until a moment; a moment that has come gives them back."""

@@ -1,8 +1,12 @@
 """Long polling: who waits for which queue, and when each is woken; no loop runs meanwhile."""
 
 import asyncio
+import functools
 from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from pipeline.local.queue.clock import Alarm, call_at
 from pipeline.local.queue.errors import SqsError
 from pipeline.local.queue.queues import Queues
 
@@ -18,7 +22,7 @@ class _Room:
     def __init__(self) -> None:
         self.waiting: deque[asyncio.Future[None]] = deque()
         self.called = 0
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm: Alarm | None = None
 
     def wake(self, most: int) -> None:
         for _ in range(min(most, len(self.waiting))):
@@ -31,7 +35,7 @@ class _Room:
         else:
             self.waiting.remove(turn)
 
-    def set_alarm(self, alarm: asyncio.TimerHandle | None) -> None:
+    def set_alarm(self, alarm: Alarm | None) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
         self._alarm = alarm
@@ -49,8 +53,13 @@ class WaitingRooms:
         self._rooms: dict[str, _Room] = {}
         self._closed = False
 
-    async def wait(self, name: str, seconds: float, leaving: asyncio.Future[object]) -> bool:
-        """Wait until a queue may have a message; False if time is up or the client is leaving."""
+    async def wait(self, name: str, ends: Sequence[asyncio.Future[Any]]) -> bool:
+        """Wait until a queue may have a message; False once one of `ends` is done.
+
+        Args:
+            name: The queue's.
+            ends: What ends the wait: the client hangs up, its time is up.
+        """
         if self._closed:
             return False
         room = self._rooms.setdefault(name, _Room())
@@ -59,15 +68,16 @@ class WaitingRooms:
         self.call(name)
         takes_it = False
         try:
-            await asyncio.wait(
-                {turn, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-            takes_it = turn.done() and not leaving.done() and not self._closed
+            await asyncio.wait({turn, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            takes_it = self._may_take(turn, ends)
         finally:
             room.leave(turn)
             if not takes_it:
                 self.call(name)
         return takes_it
+
+    def _may_take(self, turn: asyncio.Future[None], ends: Iterable[asyncio.Future[Any]]) -> bool:
+        return turn.done() and not self._closed and not any(end.done() for end in ends)
 
     def call_all(self) -> None:
         """Wake whoever has something to receive; due after every change of the queues."""
@@ -89,11 +99,14 @@ class WaitingRooms:
             room.wake(len(room.waiting))
             return
         room.wake(queue.deliverable - room.called)
-        soonest, now = queue.next_visible(), self._queues.clock()
-        loop = asyncio.get_running_loop()
-        room.set_alarm(
-            None if soonest is None else loop.call_later(max(0.0, soonest - now), self.call, name)
-        )
+        room.set_alarm(self._alarm(name, queue.next_visible(), self._queues.moves.next_step()))
+
+    def _alarm(self, name: str, *moments: float | None) -> Alarm | None:
+        """An alarm for the first of the moments at which a queue may get a message by itself."""
+        soonest = min((when for when in moments if when is not None), default=None)
+        if soonest is None:
+            return None
+        return call_at(self._queues.clock, soonest, functools.partial(self.call, name))
 
     def close(self) -> None:
         """Send everybody home empty-handed, now and from now on."""
