@@ -3,7 +3,7 @@
 BIN := .venv/bin
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make .venv and install the locked dependencies; instant when nothing changed
 	@PYTHON="$(PYTHON)" ./.ci/setup
@@ -30,8 +30,15 @@ check: setup ## Run ruff, the format check, mypy and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# LocalStack is installed apart, under .cache; AWS wants PIPELINE_CONFORMANCE_AWS=1.
+conformance: setup ## Compare with SQS (ARGS=localstack or aws), or write the table (ARGS=table)
+	$(BIN)/python -m conformance $(ARGS)
+
 bench: setup ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
+
+chaos: setup ## Break everything for minutes, drain, report (ARGS="--minutes 60 --seed 7")
+	@$(BIN)/python -m chaos $(ARGS)
 
 # An existing constraints.txt keeps its versions as far as setup.py allows.
 lock: ## Resolve constraints.txt again, with uv (ARGS=--upgrade takes newer releases)
@@ -43,8 +50,8 @@ lock: ## Resolve constraints.txt again, with uv (ARGS=--upgrade takes newer rele
 # A half-made .venv cannot stop anything, and is to be removed all the same.
 clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	-@$(MAKE) --no-print-directory stop
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .cache build *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test gateway check bench lock clean
+.PHONY: help setup demo dev stop test gateway check conformance bench lock clean

@@ -1,34 +1,92 @@
-"""How a conformance case is written: a dialogue with SQS, its outcome, and moto's if it differs."""
+"""How a conformance case is written: a dialogue, what SQS makes of it, and who differs how."""
 
+import enum
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from botocore.exceptions import ClientError
-from mypy_boto3_sqs import SQSClient
+from botocore.exceptions import BotoCoreError, ClientError
 
-Dialogue = Callable[[SQSClient], object]
+from pipeline_tests.sqs_account import Account
+
+Dialogue = Callable[[Account], object]
+
+
+class Need(enum.Enum):
+    """What a dialogue takes for granted, and not every implementation has."""
+
+    CLOCK = "a clock that can be moved; without it the case takes a minute or more"
+    PROMPT = "counts, lists and changes that show at once; in AWS they may take a minute"
+
+
+class Differs(NamedTuple):
+    """A known deviation, which is checked like the rest.
+
+    Attributes:
+        outcome: What the dialogue comes to instead.
+        how: What that means, in words for the table.
+    """
+
+    outcome: object
+    how: str
 
 
 class Case(NamedTuple):
-    """A dialogue, what SQS makes of it, and what moto makes of it."""
+    """A dialogue and its outcomes.
+
+    Attributes:
+        dialogue: Its name, read as a sentence, is what SQS does.
+        source: The page that says so, by name.
+        sqs: What SQS makes of it.
+        deviations: What others make of it, by the implementation's name.
+        needs: What it cannot do without.
+    """
 
     dialogue: Dialogue
+    source: str
     sqs: object
-    moto: object
+    deviations: dict[str, Differs]
+    needs: frozenset[Need]
+
+    def expected(self, implementation: str) -> object:
+        """What an implementation makes of it, as far as is known."""
+        deviation = self.deviations.get(implementation)
+        return deviation.outcome if deviation else self.sqs
 
 
 class Cases(dict[str, Case]):
     """Cases by the names of their dialogues."""
 
-    def add(self, *, sqs: object, moto: object = None) -> Callable[[Dialogue], Dialogue]:
-        """Add a dialogue; `moto` is its known deviation, checked like the rest, if it has one."""
+    def add(
+        self,
+        *needs: Need,
+        source: str,
+        sqs: object,
+        embedded: Differs | None = None,
+        moto: Differs | None = None,
+        localstack: Differs | None = None,
+    ) -> Callable[[Dialogue], Dialogue]:
+        """Add a dialogue, with the known deviations of whoever has one."""
+        known = {"embedded": embedded, "moto": moto, "localstack": localstack}
+        deviations = {name: differs for name, differs in known.items() if differs is not None}
+        assert all(each.outcome != sqs for each in deviations.values()), "a deviation must differ"
 
         def register(dialogue: Dialogue) -> Dialogue:
-            assert moto != sqs, "a deviation must differ"
-            self[dialogue.__name__] = Case(dialogue, sqs, sqs if moto is None else moto)
+            name = dialogue.__name__
+            assert name not in self, "two cases of one name"
+            self[name] = Case(dialogue, source, sqs, deviations, frozenset(needs))
             return dialogue
 
         return register
+
+
+def outcome(case: Case, account: Account) -> object:
+    """What the dialogue comes to, or what stopped it."""
+    try:
+        return case.dialogue(account)
+    except ClientError as error:
+        return f"stopped by {error.response['Error']['Code']}"
+    except (BotoCoreError, LookupError, NotImplementedError, ValueError) as error:
+        return f"stopped by {type(error).__name__}"
 
 
 def code_of(act: Callable[[], object]) -> str:
@@ -38,28 +96,3 @@ def code_of(act: Callable[[], object]) -> str:
     except ClientError as error:
         return error.response["Error"]["Code"]
     return "accepted"
-
-
-def new_queue(sqs: SQSClient, name: str = "q", **attributes: str) -> str:
-    chosen: dict[Any, str] = dict(attributes)
-    return sqs.create_queue(QueueName=name, Attributes=chosen)["QueueUrl"]
-
-
-def arn_of(sqs: SQSClient, url: str) -> str:
-    answer = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])
-    return answer["Attributes"]["QueueArn"]
-
-
-def depths(sqs: SQSClient, url: str) -> list[int]:
-    """Ready, in flight and delayed."""
-    shown = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    return [
-        int(shown["ApproximateNumberOfMessages"]),
-        int(shown["ApproximateNumberOfMessagesNotVisible"]),
-        int(shown["ApproximateNumberOfMessagesDelayed"]),
-    ]
-
-
-def receipts(sqs: SQSClient, url: str, **options: Any) -> list[str]:  # noqa: ANN401 - the stubs type each option apart
-    answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, **options)
-    return [message["ReceiptHandle"] for message in answer.get("Messages", [])]

@@ -1,22 +1,22 @@
-"""What a client of SQS may rely on for messages, receipts and batches."""
+"""What a client of SQS may rely on for messages: bodies, attributes, digests, times, delays."""
 
-from mypy_boto3_sqs import SQSClient
-from mypy_boto3_sqs.type_defs import MessageTypeDef, SendMessageBatchRequestEntryTypeDef
+from concurrent.futures import ThreadPoolExecutor
 
-from pipeline_tests.sqs_case import Cases, code_of, depths, new_queue, receipts
+from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef, MessageTypeDef
+
+from pipeline_tests.sqs_account import Account
+from pipeline_tests.sqs_case import Cases, Differs, Need, code_of
 
 CASES = Cases()
 
 
-@CASES.add(sqs=["1", True, True])
-def a_message_reports_its_count_and_times_and_no_more_than_asked(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    sqs.send_message(QueueUrl=url, MessageBody="a")
-    answer = sqs.receive_message(
-        QueueUrl=url, MessageSystemAttributeNames=["All"], VisibilityTimeout=0
-    )
-    facts = answer["Messages"][0]["Attributes"]
-    plain = sqs.receive_message(QueueUrl=url)["Messages"][0]
+@CASES.add(source="API reference, ReceiveMessage and Message", sqs=["1", True, True])
+def a_message_reports_its_count_and_times_and_no_more_than_asked(account: Account) -> object:
+    url = account.create()
+    account.send(url, "a")
+    (told,) = account.receive(url, MessageSystemAttributeNames=["All"], VisibilityTimeout=0)
+    (plain,) = account.receive(url)
+    facts = told["Attributes"]
     return [
         facts["ApproximateReceiveCount"],
         int(facts["SentTimestamp"]) <= int(facts["ApproximateFirstReceiveTimestamp"]),
@@ -24,7 +24,27 @@ def a_message_reports_its_count_and_times_and_no_more_than_asked(sqs: SQSClient)
     ]
 
 
+_ANY_NAME = Differs([["SentTimestamp"], "accepted"], "passes over names that do not exist")
+
+
 @CASES.add(
+    source="API reference, ReceiveMessage",
+    sqs=[["SentTimestamp"], "InvalidAttributeName"],
+    moto=_ANY_NAME,
+    localstack=_ANY_NAME,
+)
+def system_attributes_are_asked_for_by_name(account: Account) -> object:
+    url = account.create()
+    account.send(url, "a")
+    (message,) = account.receive(url, MessageSystemAttributeNames=["SentTimestamp"])
+    return [
+        list(message["Attributes"]),
+        code_of(lambda: account.receive(url, MessageSystemAttributeNames=["Unheard"])),
+    ]
+
+
+@CASES.add(
+    source="Developer guide, Amazon SQS message metadata",
     sqs=[
         {"n": "5", "s": "\u00e9"},
         {"b": b"\x00\xff"},
@@ -32,11 +52,13 @@ def a_message_reports_its_count_and_times_and_no_more_than_asked(sqs: SQSClient)
         "d9a4468558b8dda7635b1c3ddb84606c",
         True,
         True,
-    ]
+    ],
 )
-def message_attributes_travel_and_are_selected_by_name_or_prefix(sqs: SQSClient) -> object:
-    url = new_queue(sqs, VisibilityTimeout="0")
-    sent = sqs.send_message(
+def message_attributes_travel_with_their_digest_and_are_selected_by_name_or_prefix(
+    account: Account,
+) -> object:
+    url = account.create("q", VisibilityTimeout="0")
+    sent = account.sqs.send_message(
         QueueUrl=url,
         MessageBody="a",
         MessageAttributes={
@@ -49,12 +71,10 @@ def message_attributes_travel_and_are_selected_by_name_or_prefix(sqs: SQSClient)
     )
 
     def receive(*names: str) -> MessageTypeDef:
-        answer = sqs.receive_message(QueueUrl=url, MessageAttributeNames=names)
-        return answer["Messages"][0]
+        return account.receive(url, MessageAttributeNames=names)[0]
 
     texts = receive("n", "s", "unheard")["MessageAttributes"]
     binaries = receive("b")["MessageAttributes"]
-
     everything = receive("All")
     return [
         {name: attribute["StringValue"] for name, attribute in texts.items()},
@@ -66,177 +86,167 @@ def message_attributes_travel_and_are_selected_by_name_or_prefix(sqs: SQSClient)
     ]
 
 
+_TRACE = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+
 @CASES.add(
-    sqs=["accepted", "InvalidParameterValue", "InvalidMessageContents", "MissingParameter"],
-    moto=["accepted", "InvalidParameterValue", "accepted", "accepted"],
+    source="API reference, SendMessage",
+    sqs=["5ae4d5d7636402d80f4eb6d213245a88", _TRACE, "a"],
+    moto=Differs("stopped by KeyError", "returns no digest of it"),
 )
-def bodies_have_limits(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
+def a_trace_header_travels_with_a_digest_of_its_own(account: Account) -> object:
+    url = account.create()
+    sent = account.sqs.send_message(
+        QueueUrl=url,
+        MessageBody="a",
+        MessageSystemAttributes={
+            "AWSTraceHeader": {"DataType": "String", "StringValue": _TRACE},
+        },
+    )
+    (message,) = account.receive(url, MessageSystemAttributeNames=["AWSTraceHeader"])
+    facts = message["Attributes"]
+    return [sent["MD5OfMessageSystemAttributes"], facts["AWSTraceHeader"], message["Body"]]
+
+
+@CASES.add(
+    source="Developer guide, Amazon SQS message metadata",
+    sqs=["accepted", *["InvalidParameterValue"] * 5],
+    moto=Differs(
+        ["accepted"] * 3 + ["InvalidParameterValue"] + ["accepted"] * 2,
+        "checks the type only: not their number, names or values",
+    ),
+    localstack=Differs(
+        ["accepted"] * 2 + ["InvalidParameterValue"] * 3 + ["accepted"],
+        "takes more than ten, and a Number that is none",
+    ),
+)
+def message_attributes_have_limits(account: Account) -> object:
+    url = account.create()
+    text: MessageAttributeValueTypeDef = {"DataType": "String", "StringValue": "x"}
+
+    def send(attributes: dict[str, MessageAttributeValueTypeDef]) -> str:
+        return code_of(
+            lambda: account.sqs.send_message(
+                QueueUrl=url, MessageBody="a", MessageAttributes=attributes
+            )
+        )
+
+    return [
+        send({f"a{number}": text for number in range(10)}),
+        send({f"a{number}": text for number in range(11)}),
+        send({"AWS.a": text}),
+        send({"a": {"DataType": "Text", "StringValue": "x"}}),
+        send({"a": {"DataType": "String", "StringValue": ""}}),
+        send({"a": {"DataType": "Number", "StringValue": "x"}}),
+    ]
+
+
+@CASES.add(
+    source="API reference, SendMessage; Developer guide, Message quotas",
+    sqs=["accepted", "InvalidParameterValue", "InvalidMessageContents", "MissingParameter"],
+    moto=Differs(
+        ["accepted", "InvalidParameterValue", "accepted", "accepted"],
+        "takes empty bodies and forbidden characters",
+    ),
+)
+def bodies_have_limits(account: Account) -> object:
+    url = account.create()
     bodies = ("x" * 1_048_576, "x" * 1_048_577, "\x01", "")
 
     def send(body: str) -> str:
-        return code_of(lambda: sqs.send_message(QueueUrl=url, MessageBody=body))
+        return code_of(lambda: account.send(url, body))
 
     return [send(body) for body in bodies]
 
 
 @CASES.add(
-    sqs=[
-        "AWS.SimpleQueueService.EmptyBatchRequest",
-        "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
-        "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
-        "AWS.SimpleQueueService.InvalidBatchEntryId",
-        "AWS.SimpleQueueService.BatchRequestTooLong",
-        "accepted",
-    ]
+    source="Developer guide, Amazon SQS message metadata",
+    sqs=["accepted", "InvalidParameterValue"],
+    moto=Differs(["accepted", "accepted"], "does not count them"),
 )
-def batches_have_limits(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
+def attributes_count_towards_the_size_of_a_message(account: Account) -> object:
+    url = account.create("q", MaximumMessageSize="1024")
+    attributes: dict[str, MessageAttributeValueTypeDef] = {
+        "a": {"DataType": "String", "StringValue": "x"}
+    }
 
-    def send(*entries: tuple[str, int]) -> str:
-        batch: list[SendMessageBatchRequestEntryTypeDef] = [
-            {"Id": name, "MessageBody": "x" * size} for name, size in entries
-        ]
-        return code_of(lambda: sqs.send_message_batch(QueueUrl=url, Entries=batch))
+    def send(size: int) -> str:
+        return code_of(
+            lambda: account.sqs.send_message(
+                QueueUrl=url, MessageBody="x" * size, MessageAttributes=attributes
+            )
+        )
 
-    return [
-        send(),
-        send(*((str(number), 1) for number in range(11))),
-        send(("a", 1), ("a", 1)),
-        send(("not/allowed", 1)),
-        send(("a", 524_288), ("b", 524_289)),
-        send(("a", 524_288), ("b", 524_288)),
-    ]
+    beside = len("a" + "String" + "x")
+    return [send(1_024 - beside), send(1_025 - beside)]
 
 
 @CASES.add(
-    sqs=[["good"], [("bad", True, "InvalidMessageContents")], 1],
-    moto=[["bad", "good"], [], 2],
+    source="API reference, ReceiveMessage and SendMessage",
+    sqs=["InvalidParameterValue"] * 6,
+    localstack=Differs(
+        ["InvalidParameterValue", "accepted"] + ["InvalidParameterValue"] * 2 + ["accepted"] * 2,
+        "takes a count of 0, and any visibility and delay",
+    ),
 )
-def one_bad_entry_of_a_batch_fails_alone(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    answer = sqs.send_message_batch(
-        QueueUrl=url,
-        Entries=[{"Id": "bad", "MessageBody": "\x01"}, {"Id": "good", "MessageBody": "a"}],
-    )
-    failed = [(part["Id"], part["SenderFault"], part["Code"]) for part in answer.get("Failed", [])]
-    return [[part["Id"] for part in answer["Successful"]], failed, depths(sqs, url)[0]]
-
-
-@CASES.add(sqs=["InvalidParameterValue"] * 5)
-def numbers_outside_their_range_are_refused(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
+def numbers_outside_their_range_are_refused(account: Account) -> object:
+    sqs, url = account.sqs, account.create()
     return [
         code_of(lambda: sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=11)),
         code_of(lambda: sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=0)),
         code_of(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=21)),
+        code_of(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=-1)),
         code_of(lambda: sqs.receive_message(QueueUrl=url, VisibilityTimeout=43_201)),
         code_of(lambda: sqs.send_message(QueueUrl=url, MessageBody="a", DelaySeconds=901)),
     ]
 
 
-@CASES.add(sqs=[[3, 0, 1], [1, 2, 1], [1, 1, 1]])
-def depths_tell_ready_in_flight_and_delayed(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    for _ in range(3):
-        sqs.send_message(QueueUrl=url, MessageBody="a")
-    sqs.send_message(QueueUrl=url, MessageBody="a", DelaySeconds=60)
-    seen = [depths(sqs, url)]
+@CASES.add(
+    Need.PROMPT, source="API reference, GetQueueAttributes", sqs=[[3, 0, 1], [1, 2, 1], [1, 1, 1]]
+)
+def depths_tell_ready_in_flight_and_delayed(account: Account) -> object:
+    sqs, url = account.sqs, account.create()
+    account.send(url, "a", "b", "c")
+    sqs.send_message(QueueUrl=url, MessageBody="d", DelaySeconds=60)
+    seen = [account.depths(url)]
     taken = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=2)["Messages"]
-    seen.append(depths(sqs, url))
+    seen.append(account.depths(url))
     sqs.delete_message(QueueUrl=url, ReceiptHandle=taken[0]["ReceiptHandle"])
-    return [*seen, depths(sqs, url)]
+    return [*seen, account.depths(url)]
 
 
-@CASES.add(sqs=[1, 0, 1])
-def a_long_poll_wakes_when_a_message_becomes_visible(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    sqs.send_message(QueueUrl=url, MessageBody="a")
+@CASES.add(source="Developer guide, Amazon SQS delay queues", sqs=[True, ["late"], ["now"]])
+def a_delay_hides_a_new_message_and_a_message_may_have_its_own(account: Account) -> object:
+    url, late = account.create(), account.create("late", DelaySeconds="60")
+    account.sqs.send_message(QueueUrl=url, MessageBody="late", DelaySeconds=1)
+    hidden = not account.sqs.receive_message(QueueUrl=url).get("Messages")
+    account.sqs.send_message(QueueUrl=late, MessageBody="now", DelaySeconds=0)
+    account.send(late, "later")
     return [
-        len(receipts(sqs, url, VisibilityTimeout=1)),
-        len(receipts(sqs, url)),
-        len(receipts(sqs, url, WaitTimeSeconds=5)),
+        hidden,
+        [message["Body"] for message in account.receive(url, after=1)],
+        [message["Body"] for message in account.receive(late)],
     ]
 
 
-@CASES.add(
-    sqs=["accepted", [0, 1, 0], "accepted", "accepted", [0, 0, 0]],
-    moto=["accepted", [0, 0, 0], "accepted", "accepted", [0, 0, 0]],
-)
-def only_the_latest_receipt_deletes_and_it_may_do_so_twice(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    sqs.send_message(QueueUrl=url, MessageBody="a")
-    (old,) = receipts(sqs, url, VisibilityTimeout=0)
-    (new,) = receipts(sqs, url)
-
-    def delete(receipt: str) -> str:
-        return code_of(lambda: sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt))
-
-    return [delete(old), depths(sqs, url), delete(new), delete(new), depths(sqs, url)]
+@CASES.add(source="Developer guide, Amazon SQS short and long polling", sqs=[1, ["a"]])
+def a_long_poll_is_answered_when_a_message_becomes_visible(account: Account) -> object:
+    url = account.create()
+    account.send(url, "a")
+    hidden = account.receipts(url, VisibilityTimeout=1)
+    with ThreadPoolExecutor(1) as beside:
+        polling = beside.submit(account.sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
+        account.let_pass(1)
+        return [
+            len(hidden),
+            [message["Body"] for message in polling.result().get("Messages", [])],
+        ]
 
 
-def change(sqs: SQSClient, url: str, receipt: str) -> str:
-    return code_of(
-        lambda: sqs.change_message_visibility(
-            QueueUrl=url, ReceiptHandle=receipt, VisibilityTimeout=60
-        )
-    )
-
-
-@CASES.add(sqs=["ReceiptHandleIsInvalid", "ReceiptHandleIsInvalid"])
-def a_receipt_that_was_never_given_is_refused(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    return [
-        code_of(lambda: sqs.delete_message(QueueUrl=url, ReceiptHandle="nonsense")),
-        change(sqs, url, "nonsense"),
-    ]
-
-
-@CASES.add(
-    sqs=["AWS.SimpleQueueService.MessageNotInflight", [1, 0, 0]],
-    moto=["accepted", [0, 1, 0]],
-)
-def a_message_that_is_visible_again_cannot_be_extended(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    sqs.send_message(QueueUrl=url, MessageBody="a")
-    (receipt,) = receipts(sqs, url, VisibilityTimeout=0)
-    return [change(sqs, url, receipt), depths(sqs, url)]
-
-
-@CASES.add(sqs=["InvalidParameterValue"], moto=["ReceiptHandleIsInvalid"])
-def a_deleted_message_cannot_be_extended(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    sqs.send_message(QueueUrl=url, MessageBody="a")
-    (receipt,) = receipts(sqs, url)
-    sqs.delete_message(QueueUrl=url, ReceiptHandle=receipt)
-    return [change(sqs, url, receipt)]
-
-
-@CASES.add(sqs=[["a"], [("b", True, "ReceiptHandleIsInvalid")], ["a"], ["b"], [1, 0, 0]])
-def batches_of_receipts_fail_in_parts(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    for _ in range(2):
-        sqs.send_message(QueueUrl=url, MessageBody="a")
-    first, second = receipts(sqs, url)
-    deleted = sqs.delete_message_batch(
-        QueueUrl=url,
-        Entries=[
-            {"Id": "a", "ReceiptHandle": first},
-            {"Id": "b", "ReceiptHandle": "nonsense"},
-        ],
-    )
-    changed = sqs.change_message_visibility_batch(
-        QueueUrl=url,
-        Entries=[
-            {"Id": "a", "ReceiptHandle": second, "VisibilityTimeout": 0},
-            {"Id": "b", "ReceiptHandle": "nonsense", "VisibilityTimeout": 0},
-        ],
-    )
-    failed = deleted.get("Failed", [])
-    return [
-        [part["Id"] for part in deleted["Successful"]],
-        [(part["Id"], part["SenderFault"], part["Code"]) for part in failed],
-        [part["Id"] for part in changed["Successful"]],
-        [part["Id"] for part in changed.get("Failed", [])],
-        depths(sqs, url),
-    ]
+@CASES.add(source="Developer guide, Amazon SQS short and long polling", sqs=["a"])
+def a_long_poll_is_answered_by_a_send(account: Account) -> object:
+    url = account.create()
+    with ThreadPoolExecutor(1) as beside:
+        polling = beside.submit(account.sqs.receive_message, QueueUrl=url, WaitTimeSeconds=20)
+        account.send(url, "a")
+        return [message["Body"] for message in polling.result().get("Messages", [])]

@@ -1,19 +1,21 @@
-"""What a client of SQS may rely on for queues, their attributes and dead letters."""
+"""What a client of SQS may rely on for queues: names, addresses, attributes, tags, purges."""
 
+import re
 from typing import Any
 
-from mypy_boto3_sqs import SQSClient
-
-from pipeline_tests.sqs_case import Cases, code_of, depths, new_queue, receipts
+from pipeline_tests.sqs_account import Account
+from pipeline_tests.sqs_case import Cases, Differs, Need, code_of
 
 CASES = Cases()
 
+_MISSING = "AWS.SimpleQueueService.NonExistentQueue"
 
-@CASES.add(sqs=["AWS.SimpleQueueService.NonExistentQueue"] * 4 + ["QueueDoesNotExist"])
-def an_unknown_queue_has_both_the_old_and_the_new_name_for_its_absence(sqs: SQSClient) -> object:
-    url = new_queue(sqs) + "x"
+
+@CASES.add(source="API reference, Common Errors", sqs=[_MISSING] * 4 + ["QueueDoesNotExist"])
+def an_unknown_queue_has_both_the_old_and_the_new_name_for_its_absence(account: Account) -> object:
+    sqs, url = account.sqs, account.create() + "x"
     codes = [
-        code_of(lambda: sqs.get_queue_url(QueueName="qx")),
+        code_of(lambda: sqs.get_queue_url(QueueName=account.name("qx"))),
         code_of(lambda: sqs.send_message(QueueUrl=url, MessageBody="a")),
         code_of(lambda: sqs.receive_message(QueueUrl=url)),
         code_of(lambda: sqs.purge_queue(QueueUrl=url)),
@@ -25,39 +27,74 @@ def an_unknown_queue_has_both_the_old_and_the_new_name_for_its_absence(sqs: SQSC
     return codes
 
 
-@CASES.add(sqs=[True, "QueueAlreadyExists", "QueueAlreadyExists"])
-def creating_again_is_harmless_with_equal_attributes_only(sqs: SQSClient) -> object:
-    url = new_queue(sqs, VisibilityTimeout="7")
+@CASES.add(source="Developer guide, Queue and message identifiers", sqs=[True, True, True])
+def a_queue_has_a_url_and_a_resource_name_of_account_and_name(account: Account) -> object:
+    url, whole = account.create(), account.name("q")
+    by_url = re.search(rf"/(\d{{12}})/{whole}$", url)
+    by_arn = re.fullmatch(rf"arn:aws:sqs:[a-z0-9-]+:(\d{{12}}):{whole}", account.arn(url))
     return [
-        new_queue(sqs, VisibilityTimeout="7") == new_queue(sqs) == url,
-        code_of(lambda: new_queue(sqs, VisibilityTimeout="8")),
-        code_of(lambda: new_queue(sqs, DelaySeconds="1")),
+        account.sqs.get_queue_url(QueueName=whole)["QueueUrl"] == url,
+        by_url is not None,
+        by_url is not None and by_arn is not None and by_url[1] == by_arn[1],
     ]
 
 
-@CASES.add(sqs=[["a-1", "a-2"], ["b-1"], True])
-def queues_are_listed_by_prefix(sqs: SQSClient) -> object:
-    empty = "QueueUrls" not in sqs.list_queues()
+@CASES.add(source="API reference, CreateQueue", sqs=["InvalidParameterValue"] * 3)
+def a_name_is_letters_digits_hyphens_and_underscores_up_to_80(account: Account) -> object:
+    name = account.name("q")
+    wrong = (f"{name}.", f"{name} ", name + "x" * 80)
+
+    def create(name: str) -> str:
+        return code_of(lambda: account.sqs.create_queue(QueueName=name))
+
+    return [create(name) for name in wrong]
+
+
+@CASES.add(
+    source="API reference, CreateQueue", sqs=[True, "QueueAlreadyExists", "QueueAlreadyExists"]
+)
+def creating_again_is_harmless_with_equal_attributes_only(account: Account) -> object:
+    url = account.create("q", VisibilityTimeout="7")
+    return [
+        account.create("q", VisibilityTimeout="7") == account.create("q") == url,
+        code_of(lambda: account.create("q", VisibilityTimeout="8")),
+        code_of(lambda: account.create("q", DelaySeconds="1")),
+    ]
+
+
+@CASES.add(Need.PROMPT, source="API reference, ListQueues", sqs=[["a-1", "a-2"], ["b-1"], True])
+def queues_are_listed_by_prefix(account: Account) -> object:
     for name in ("a-1", "a-2", "b-1"):
-        new_queue(sqs, name)
-    listed = [sqs.list_queues(QueueNamePrefix=prefix)["QueueUrls"] for prefix in "ab"]
-    return [*([url.rpartition("/")[2] for url in urls] for urls in listed), empty]
+        account.create(name)
+
+    def listed(prefix: str) -> list[str]:
+        answer = account.sqs.list_queues(QueueNamePrefix=account.name(prefix))
+        return sorted(account.short(url) for url in answer["QueueUrls"])
+
+    none = account.sqs.list_queues(QueueNamePrefix=account.name("c"))
+    return [listed("a-"), listed("b-"), "QueueUrls" not in none]
 
 
-@CASES.add(sqs=[2, 2, 1])
-def lists_come_in_pages_of_the_size_asked_for(sqs: SQSClient) -> object:
+@CASES.add(Need.PROMPT, source="API reference, ListQueues", sqs=[2, 2, 1])
+def lists_come_in_pages_of_the_size_asked_for(account: Account) -> object:
     for number in range(5):
-        new_queue(sqs, f"q{number}")
-    pages = sqs.get_paginator("list_queues").paginate(PaginationConfig={"PageSize": 2})
+        account.create(f"q{number}")
+    pages = account.sqs.get_paginator("list_queues").paginate(
+        QueueNamePrefix=account.name("q"), PaginationConfig={"PageSize": 2}
+    )
     return [len(page["QueueUrls"]) for page in pages]
 
 
-@CASES.add(sqs=[["0", "345600", "0", "30", "1048576"], "12", ["VisibilityTimeout"]])
-def attributes_have_sqs_defaults_and_can_be_set(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    shown = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "12"})
-    asked = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+@CASES.add(
+    Need.PROMPT,
+    source="API reference, SetQueueAttributes; Developer guide, Message quotas",
+    sqs=[["0", "345600", "0", "30", "1048576"], "12", ["VisibilityTimeout"]],
+)
+def attributes_have_defaults_and_can_be_set(account: Account) -> object:
+    url = account.create()
+    shown = account.attributes(url, "All")
+    account.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "12"})
+    asked = account.attributes(url, "VisibilityTimeout")
     return [
         [
             shown["DelaySeconds"],
@@ -66,86 +103,117 @@ def attributes_have_sqs_defaults_and_can_be_set(sqs: SQSClient) -> object:
             shown["VisibilityTimeout"],
             shown["MaximumMessageSize"],
         ],
-        asked["Attributes"]["VisibilityTimeout"],
-        list(asked["Attributes"]),
+        asked["VisibilityTimeout"],
+        list(asked),
     ]
 
 
+_REFUSED = "InvalidAttributeValue"
+_BOUNDS = {
+    "MessageRetentionPeriod": (59, 60, 1_209_600, 1_209_601),
+    "VisibilityTimeout": (-1, 0, 43_200, 43_201),
+    "DelaySeconds": (-1, 0, 900, 901),
+    "ReceiveMessageWaitTimeSeconds": (-1, 0, 20, 21),
+    "MaximumMessageSize": (1_023, 1_024, 1_048_576, 1_048_577),
+}
+_BOUNDLESS = Differs({name: ["accepted"] * 4 for name in _BOUNDS}, "takes any number")
+
+
 @CASES.add(
-    sqs=["InvalidAttributeValue", "InvalidAttributeName", "InvalidAttributeName"],
-    moto=["accepted", "accepted", "InvalidAttributeName"],
+    source="API reference, SetQueueAttributes",
+    sqs={name: [_REFUSED, "accepted", "accepted", _REFUSED] for name in _BOUNDS},
+    moto=_BOUNDLESS,
+    localstack=_BOUNDLESS,
 )
-def impossible_attributes_are_refused(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    unheard: list[Any] = ["Unheard"]
+def attributes_have_bounds(account: Account) -> object:
+    url = account.create()
+
+    def give(name: str, value: int) -> str:
+        chosen: dict[Any, str] = {name: str(value)}
+        return code_of(lambda: account.sqs.set_queue_attributes(QueueUrl=url, Attributes=chosen))
+
+    return {name: [give(name, value) for value in values] for name, values in _BOUNDS.items()}
+
+
+@CASES.add(
+    source="API reference, SetQueueAttributes and GetQueueAttributes",
+    sqs=["InvalidAttributeName", "InvalidAttributeName", {}],
+    moto=Differs(["accepted", "InvalidAttributeName", {}], "creates a queue with unknown ones"),
+)
+def attributes_that_sqs_does_not_know_are_refused(account: Account) -> object:
+    url = account.create()
     return [
-        code_of(lambda: new_queue(sqs, "other", VisibilityTimeout="43201")),
-        code_of(lambda: new_queue(sqs, "other", Unheard="1")),
-        code_of(lambda: sqs.get_queue_attributes(QueueUrl=url, AttributeNames=unheard)),
+        code_of(lambda: account.create("other", Unheard="1")),
+        code_of(lambda: account.attributes(url, "Unheard")),
+        # Known, and not set.
+        account.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"]).get(
+            "Attributes", {}
+        ),
     ]
 
 
-@CASES.add(
-    sqs=[[1, 1, 0], True, "q", "3", ["q"]],
-    moto=[[1, 1, 0], True, "", "3", ["q"]],
-)
-def a_message_received_too_often_moves_to_the_dead_letter_queue(sqs: SQSClient) -> object:
-    dead = new_queue(sqs, "dead")
-    arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
-    policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": 2}}'
-    url = new_queue(sqs, RedrivePolicy=policy, VisibilityTimeout="0")
-    sent = sqs.send_message(QueueUrl=url, MessageBody="a")
-    taken = [len(receipts(sqs, url)) for _ in range(3)]
-    (message,) = sqs.receive_message(QueueUrl=dead, AttributeNames=["All"])["Messages"]
-    facts = message["Attributes"]
-    sources = sqs.list_dead_letter_source_queues(QueueUrl=dead)["queueUrls"]
-    return [
-        taken,
-        message["MessageId"] == sent["MessageId"],
-        facts.get("DeadLetterQueueSourceArn", "").rpartition(":")[2],
-        facts["ApproximateReceiveCount"],
-        [source.rpartition("/")[2] for source in sources],
-    ]
-
-
-@CASES.add(
-    sqs=["InvalidParameterValue", "InvalidParameterValue"],
-    moto=["AWS.SimpleQueueService.NonExistentQueue", "accepted"],
-)
-def a_redrive_policy_needs_a_queue_that_exists_and_a_sensible_count(sqs: SQSClient) -> object:
-    def create(arn: str, count: int) -> str:
-        policy = f'{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": {count}}}'
-        return code_of(lambda: new_queue(sqs, "source", RedrivePolicy=policy))
-
-    url = new_queue(sqs)
-    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
-        "QueueArn"
-    ]
-    return [create(arn + "x", 2), create(arn, 0)]
-
-
-@CASES.add(sqs=[[0, 0, 0], "AWS.SimpleQueueService.PurgeQueueInProgress"])
-def purging_takes_everything_and_only_once_a_minute(sqs: SQSClient) -> object:
-    url = new_queue(sqs)
-    for _ in range(2):
-        sqs.send_message(QueueUrl=url, MessageBody="a")
-    receipts(sqs, url)
-    sqs.purge_queue(QueueUrl=url)
-    return [depths(sqs, url), code_of(lambda: sqs.purge_queue(QueueUrl=url))]
-
-
-@CASES.add(sqs=["AWS.SimpleQueueService.QueueDeletedRecently"], moto=["accepted"])
-def a_deleted_name_is_not_free_at_once(sqs: SQSClient) -> object:
-    sqs.delete_queue(QueueUrl=new_queue(sqs))
-    return [code_of(lambda: new_queue(sqs))]
-
-
-@CASES.add(sqs=[{"a": "1", "b": "2"}, {"b": "3"}])
-def tags_are_kept(sqs: SQSClient) -> object:
-    url = sqs.create_queue(QueueName="q", tags={"a": "1", "b": "2"})["QueueUrl"]
+@CASES.add(source="API reference, CreateQueue and TagQueue", sqs=[{"a": "1", "b": "2"}, {"b": "3"}])
+def tags_are_kept(account: Account) -> object:
+    sqs, tags = account.sqs, {"a": "1", "b": "2"}
+    url = sqs.create_queue(QueueName=account.name("q"), tags=tags)["QueueUrl"]
     before = sqs.list_queue_tags(QueueUrl=url)["Tags"]
     sqs.tag_queue(QueueUrl=url, Tags={"b": "3"})
     sqs.untag_queue(QueueUrl=url, TagKeys=["a"])
     return [before, sqs.list_queue_tags(QueueUrl=url)["Tags"]]
+
+
+@CASES.add(Need.PROMPT, source="API reference, PurgeQueue", sqs=[0, 0, 0])
+def purging_takes_what_waits_and_what_is_in_flight(account: Account) -> object:
+    url = account.create()
+    account.send(url, "a", "b")
+    account.sqs.receive_message(QueueUrl=url)
+    account.sqs.purge_queue(QueueUrl=url)
+    return account.depths(url)
+
+
+_PURGED = "AWS.SimpleQueueService.PurgeQueueInProgress"
+
+
+@CASES.add(source="API reference, PurgeQueue", sqs=_PURGED)
+def a_queue_is_purged_only_once_a_minute(account: Account) -> object:
+    url = account.create()
+    account.sqs.purge_queue(QueueUrl=url)
+    return code_of(lambda: account.sqs.purge_queue(QueueUrl=url))
+
+
+@CASES.add(Need.CLOCK, source="API reference, PurgeQueue", sqs="accepted")
+def a_queue_may_be_purged_again_after_a_minute(account: Account) -> object:
+    url = account.create()
+    account.sqs.purge_queue(QueueUrl=url)
+    account.let_pass(61)
+    return code_of(lambda: account.sqs.purge_queue(QueueUrl=url))
+
+
+_DELETED = "AWS.SimpleQueueService.QueueDeletedRecently"
+
+
+@CASES.add(
+    source="API reference, CreateQueue and DeleteQueue",
+    sqs=_DELETED,
+    moto=Differs("accepted", "gives it out again at once"),
+)
+def a_deleted_name_is_not_free_at_once(account: Account) -> object:
+    account.sqs.delete_queue(QueueUrl=account.create())
+    return code_of(account.create)
+
+
+@CASES.add(Need.CLOCK, source="API reference, DeleteQueue", sqs=["accepted", True])
+def a_deleted_name_is_free_after_a_minute_and_begins_empty(account: Account) -> object:
+    url = account.create()
+    account.send(url, "a")
+    account.sqs.delete_queue(QueueUrl=url)
+    account.let_pass(61)
+    return [code_of(account.create), account.silent(url)]
+
+
+@CASES.add(Need.CLOCK, source="API reference, SetQueueAttributes", sqs=[True, 0])
+def a_message_older_than_the_retention_is_dropped(account: Account) -> object:
+    url = account.create("q", MessageRetentionPeriod="60")
+    account.send(url, "a")
+    account.let_pass(61)
+    return [account.silent(url), sum(account.depths(url))]
