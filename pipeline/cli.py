@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from pipeline import cli_api_keys, cli_custody, cli_fetch, cli_serve, cli_traffic, feeds, safeguards
+from pipeline import (
+    cli_api_keys,
+    cli_check,
+    cli_custody,
+    cli_dead_letters,
+    cli_fetch,
+    cli_quarantine,
+    cli_serve,
+    cli_traffic,
+    cli_upkeep,
+    feeds,
+    safeguards,
+)
 from pipeline.errors import PipelineError, values_kept_out
 from pipeline.local import services
 from pipeline.resources.settings import without_services
@@ -28,10 +40,14 @@ app = typer.Typer(
     "PIPELINE_POSTGRES_URL and the usual AWS variables to work on real ones.",
 )
 app.add_typer(cli_custody.app)
+app.add_typer(cli_quarantine.app)
 app.add_typer(cli_api_keys.app)
+app.add_typer(cli_check.app)
+app.add_typer(cli_dead_letters.app)
 app.add_typer(cli_fetch.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_traffic.app)
+app.add_typer(cli_upkeep.app)
 _out = Console()
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 

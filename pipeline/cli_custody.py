@@ -5,7 +5,6 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 
 from pipeline import feeds
-from pipeline.errors import SettingsError
+from pipeline.terminal import printable, who, written
 
 if TYPE_CHECKING:
     from pipeline.operate.keys import KeyringReport
@@ -63,7 +62,7 @@ def unmask(  # noqa: PLR0917 - typer names them all
     if request is not None:
         if feed or reason:
             raise typer.BadParameter("--request says already what and why")
-        _show(opening.unmask_asked(Outside.of(os.environ), request, _who(by)))
+        _show(opening.unmask_asked(Outside.of(os.environ), request, who(by)))
         return
     if not feed or not column or reason is None:
         raise typer.BadParameter("give FEED, COLUMN and --reason, or --request")
@@ -71,7 +70,7 @@ def unmask(  # noqa: PLR0917 - typer names them all
     field = columns.find_column(chosen, column, columns.OPENABLE)
     given = _lines() if pseudonyms in (None, [], ["-"]) else pseudonyms
     tokens = columns.read_pseudonyms(given or (), field)
-    asked = Request(chosen.name, field.path, tokens, check_reason(reason), _who(by))
+    asked = Request(chosen.name, field.path, tokens, check_reason(reason), who(by))
     _show(opening.unmask(Outside.of(os.environ), chosen, [field], asked))
 
 
@@ -105,7 +104,7 @@ def forget(
 
     chosen = feeds.find(feed)
     field = columns.find_column(chosen, column, columns.PSEUDONYMS)
-    stated = check_reason(reason), _who(by)
+    stated = check_reason(reason), who(by)
     given = columns.read_pseudonyms(pseudonym, field) if pseudonym else None
     value = None if given else _value()
     outside = Outside.of(os.environ)
@@ -116,7 +115,7 @@ def forget(
         persons = forgetting.by_pseudonyms(chosen, field, given, keyring)
     act = forgetting.delete_rows if delete_rows else forgetting.forget
     erasure = act(outside, persons, *stated)
-    with _written():
+    with written():
         for line in erasure.lines():
             _out.print(line)
     erasure.check()
@@ -141,10 +140,10 @@ def rotate(
     from pipeline.operate.statement import check_reason  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
-    order = rotating.Order(feeds.find(feed), check_reason(reason), _who(by), pages)
+    order = rotating.Order(feeds.find(feed), check_reason(reason), who(by), pages)
     with _out.status("rotating") as status:
         rotation = rotating.rotate(Outside.of(os.environ), order, tell=status.update)
-    with _written():
+    with written():
         for line in rotation.lines():
             _out.print(line)
     rotation.check()
@@ -198,41 +197,16 @@ def _tell(keyring: "KeyringReport") -> None:
 
 def _show(found: "Iterable[Opened]") -> None:
     """Values to standard output and nowhere else; what did not open is told beside."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may know few characters
     failed = False
-    with _written():
+    with written():
         for each in found:
             if each.value is None:
                 failed = True
                 _err.print(f"{each.token}: {each.problem}")
             else:
-                sys.stdout.write(f"{each.token}\t{_printable(each.value)}\n")
+                sys.stdout.write(f"{each.token}\t{printable(each.value)}\n")
     if failed:
         raise typer.Exit(1)
-
-
-@contextmanager
-def _written() -> Iterator[None]:
-    """Tells where standard output, such as a full disk, took less than all."""
-    try:
-        yield
-        sys.stdout.flush()
-    except OSError as error:
-        # What is left would be tried again at the end, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SettingsError(
-            f"standard output took no more ({error.strerror})",
-            remedy="Make room, and do it again; the request is done and recorded",
-        ) from None
-
-
-def _printable(value: str) -> str:
-    """The value without anything that a terminal would obey."""
-    return "".join(
-        each if each.isprintable() and each != "\\" else each.encode("unicode_escape").decode()
-        for each in value
-    )
 
 
 def _lines() -> Iterator[str]:
@@ -249,12 +223,3 @@ def _value() -> str:
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape", newline="")  # looked at where it is read
     return sys.stdin.read()
-
-
-def _who(by: str | None) -> str:
-    from pipeline.operate.statement import check_text  # noqa: PLC0415 - late, as above
-
-    try:
-        return check_text(getpass.getuser() if by is None else by)
-    except (KeyError, OSError):  # a container's user may have no name
-        raise SettingsError("this user has no name", remedy="Say who asks: --by NAME") from None

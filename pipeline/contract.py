@@ -24,6 +24,7 @@ the same one, so a row's date does not depend on when it was loaded."""
 # Two leading underscores mark the columns that a load adds to its temporary table.
 _IDENTIFIER = re.compile(r"(?!__)[a-z_][a-z0-9_]*", re.ASCII)
 _IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently
+_COLUMNS = 1_597  # Postgres takes 1,600, and a load adds three
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 _SCHEMAS = ("pipeline", "pg_", "information_schema")
 # Words that Dagster refuses as the name of an asset, and what its jobs and ops are named with.
@@ -33,13 +34,16 @@ _DAGSTERS = {
     *("output_arg_dict", "int", "str", "float", "bool", "input", "output", "type"),
 }
 _PREFIXES = (
-    *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_"),
-    *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_"),
-    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary"),
+    *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_", "dead_letters"),
+    *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_", "redrive_", "purge_", "look_"),
+    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary", "check_", "start_up"),
 )
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _LARGEST_MESSAGE = 2**20  # bytes
 _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
+
+MOST_HELD = 100_000
+"""Messages that a feed's runs may hold together: past 120,000 in flight SQS delivers none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,8 @@ class Limits:
                 yield name, "must be positive"
         if self.batch_bytes < _LARGEST_MESSAGE:
             yield "batch_bytes", f"must be at least {_LARGEST_MESSAGE}, the largest message of SQS"
+        if self.max_runs * self.batch_messages > MOST_HELD:
+            yield "max_runs", f"times batch_messages must be at most {MOST_HELD}"
         if self.visibility_seconds > _VISIBILITY_LIMIT:
             yield "visibility_seconds", f"must be at most {_VISIBILITY_LIMIT}, the limit of SQS"
         if self.hold_seconds < self.visibility_seconds + self.receive_seconds:
@@ -190,8 +196,8 @@ class Feed:
             self._refuse("table: in a schema that is neither Postgres's nor this project's")
         if not _QUEUE.fullmatch(self.queue):
             self._refuse("queue: 1 to 80 of A-Z a-z 0-9 _ - (FIFO queues are not read yet)")
-        if not self.columns:
-            self._refuse("fields: at least one that has a column")
+        if not 1 <= len(self.columns) <= _COLUMNS:
+            self._refuse(f"fields: 1 to {_COLUMNS} that have a column")
 
     def _check_field(self, each: Field) -> None:
         self._check_identifier(each.name, "column", field=each.name)

@@ -4,8 +4,11 @@
 the third time. Without the setting nothing ever happens here.
 """
 
+import functools
 import os
+import re
 import signal
+import sys
 import threading
 from collections import Counter
 from enum import StrEnum
@@ -17,6 +20,7 @@ SETTING: Final = "PIPELINE_CRASH_POINT"
 """The environment setting: `POINT:HOW` or `POINT:HOW:NTH`."""
 
 _HOW: Final = ("SIGKILL", "SIGTERM", "SIGSTOP", "MemoryError")
+_NTH: Final = re.compile("[1-9][0-9]{0,8}")
 
 
 class CrashPoint(StrEnum):
@@ -38,6 +42,7 @@ class CrashPoint(StrEnum):
     BEFORE_DELETE = "before_delete"  # of each call
     AFTER_DELETE = "after_delete"  # of each call
     AFTER_ACKNOWLEDGE = "after_acknowledge"
+    BEFORE_SUCCESS = "before_success"  # all is done, and Dagster has not heard of it
 
 
 class Crash:
@@ -51,16 +56,16 @@ class Crash:
     """
 
     def __init__(self, order: str) -> None:
-        point, _, how = order.partition(":")
-        self._how, _, nth = how.partition(":")
-        if point not in set(CrashPoint) or self._how not in _HOW or not (nth or "1").isdecimal():
+        point, how, nth = (*order.split(":", 2), "1", "1")[:3]
+        if point not in set(CrashPoint) or how not in _HOW or not _NTH.fullmatch(nth):
             raise SettingsError(
                 f"{SETTING} is not POINT:HOW or POINT:HOW:NTH",
                 remedy=f"POINT is one of {', '.join(CrashPoint)}; HOW one of {', '.join(_HOW)}."
                 " Unset it: it is for rehearsals",
             )
         self._point = CrashPoint(point)
-        self._nth = int(nth or 1)
+        self._how = how
+        self._nth = int(nth)
         self._lock = threading.Lock()
         self._met: Counter[CrashPoint] = Counter()
 
@@ -75,15 +80,26 @@ class Crash:
             is_due = point is self._point and self._met[point] == self._nth
         if not is_due:
             return
+        # A process that is killed leaves no other trace, and a rehearsal must be known for one.
+        sys.stderr.write(f"{SETTING}: {self._how} at {point}\n")
+        sys.stderr.flush()
         if self._how == "MemoryError":
             raise MemoryError
         os.kill(os.getpid(), signal.Signals[self._how])
 
 
-_crash = Crash(order) if (order := os.environ.get(SETTING)) else None
+@functools.cache
+def _asked_for() -> Crash | None:
+    order = os.environ.get(SETTING)
+    return Crash(order) if order else None
 
 
 def reach(point: CrashPoint) -> None:
-    """Tells that a run has come to one of the moments."""
-    if _crash is not None:
-        _crash.meet(point)
+    """Tells that a run has come to one of the moments.
+
+    Raises:
+        MemoryError: Where that was asked for.
+        SettingsError: The setting cannot be read.
+    """
+    if (crash := _asked_for()) is not None:
+        crash.meet(point)

@@ -5,8 +5,13 @@ import dagster as dg
 from pipeline import safeguards, sources
 from pipeline.consume.asset import ingest
 from pipeline.feeds import discover
+from pipeline.operate.alerts.sensor import alerts
 from pipeline.operate.canary_job import canary
 from pipeline.operate.custody_jobs import custody_jobs
+from pipeline.operate.dead_letters.asset import dead_letters
+from pipeline.operate.quarantine.asset import quarantine
+from pipeline.operate.retention.job import retention
+from pipeline.operate.start_up.job import start_up
 from pipeline.produce.fetch.jobs import fetching
 from pipeline.produce.seed_job import seed_job
 from pipeline.resources.outside_resource import OutsideResource
@@ -20,7 +25,12 @@ def defs() -> dg.Definitions:
     return dg.Definitions.merge(
         *(ingest(feed) for feed in feeds),
         *(fetching(source) for source in sources.discover()),
+        *(dead_letters(feed) for feed in feeds),
+        start_up(feeds),
         canary(feeds),
+        alerts(feeds),
+        quarantine(feeds),
+        retention(),
         dg.Definitions(
             jobs=[job for feed in feeds for job in (seed_job(feed), *custody_jobs(feed))],
             resources={

@@ -1,11 +1,15 @@
-"""How a report and a status look on a terminal."""
+"""How a report, a status and a quarantine look on a terminal."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.operate.quarantine.choosing import handle_of
 from pipeline.operate.status import FeedStatus
+from pipeline.warehouse.quarantine import Group, Lying
 
 if TYPE_CHECKING:
     from pipeline.demo import Report  # it imports Dagster and pandas: 3 s
@@ -63,3 +67,43 @@ def show_status(out: Console, each: FeedStatus) -> None:
         )
     if each.last_runs:
         out.print(runs)
+
+
+def show_quarantine(out: Console, groups: Sequence[Group], named: Sequence[Lying] = ()) -> None:
+    """What lies in the quarantine: how many by reason and column, and single messages."""
+    if not groups:
+        out.print("nothing lies in the quarantine that fits")
+        return
+    table = _uncut("reason", "column", "messages", "oldest", "newest", "deliveries")
+    for each in groups:
+        ages = _age(each.oldest), _age(each.newest)
+        counts = str(each.messages), *ages, str(each.receive_count)
+        table.add_row(each.reason, each.field or "", *counts)
+    out.print(table)
+    if named:
+        _show_messages(out, named)
+
+
+def _show_messages(out: Console, named: Sequence[Lying]) -> None:
+    table = _uncut("message", "reason", "column", "quarantined", "first sent")
+    for each in named:
+        ages = _age(each.quarantined_at), _age(each.sent_at)
+        table.add_row(handle_of(each.key), each.reason, each.field or "", *ages)
+    out.print()
+    out.print(table)
+
+
+def _uncut(*columns: str) -> Table:
+    """A table of which no cell is cut short: what stands there is copied."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    return table
+
+
+def _age(moment: datetime) -> str:
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit} ago"
+    return "just now"

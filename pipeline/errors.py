@@ -10,11 +10,13 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     ├── TokenError             a pseudonym cannot be opened
     ├── QueueError             SQS refused or did not answer
     │   ├── QueueMissing       no queue of that name
-    │   └── QueueUnreachable   the endpoint did not answer
+    │   ├── QueueUnreachable   the endpoint did not answer
+    │   └── WrongEnvironment   the queue is another environment's
     ├── WarehouseError         Postgres refused
     │   ├── WarehouseUnavailable   down, full, read-only, locked: passes by itself
     │   └── TableMismatch      the table and the contract disagree: a person must act
     ├── AuditRefused           a request to unmask or forget breaks a rule, or the log-in may not
+    ├── QuarantineError        what is asked of the quarantine names nothing that lies there
     ├── EnrichmentError        no record of a batch could be enriched: the service, not the records
     ├── AccountError           the numbers of a batch do not add up; the transaction is undone
     ├── RunFailed              a run in this process failed; holds the text of its error
@@ -22,6 +24,7 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     ├── FetchError             a source's API, or the ledger of what was fetched, is not in order
     │   └── FetchBusy          another fetcher works on the same range
     ├── TrafficError           a setting of generated traffic is wrong, or none of it was taken
+    ├── AlertError             an alert did not reach its channel
     ├── LocalServiceError      the embedded Postgres or queue did not start
     ├── Overloaded             a bound of the REST service is reached: passes by itself
     └── UnexpectedError        a bug: the type and the line of the original, not its text
@@ -111,6 +114,12 @@ class QueueUnreachable(QueueError):
     code = "E_QUEUE_UNREACHABLE"
 
 
+class WrongEnvironment(QueueError):
+    """The queue is tagged as another environment's: nothing is received from it."""
+
+    code = "E_WRONG_ENVIRONMENT"
+
+
 class WarehouseError(PipelineError):
     """Postgres refused, for a reason that concerns no single row."""
 
@@ -133,6 +142,12 @@ class AuditRefused(PipelineError):
     """A request breaks a rule of the audit, or this log-in may not make it."""
 
     code = "E_AUDIT_REFUSED"
+
+
+class QuarantineError(PipelineError):
+    """What is asked of the quarantine names nothing that lies there, or says too little."""
+
+    code = "E_QUARANTINE"
 
 
 class EnrichmentError(PipelineError):
@@ -175,6 +190,12 @@ class FetchBusy(FetchError):
     """Another fetcher works on the same range of the same source."""
 
     code = "E_FETCH_BUSY"
+
+
+class AlertError(PipelineError):
+    """An alert did not reach its channel."""
+
+    code = "E_ALERT"
 
 
 class LocalServiceError(PipelineError):

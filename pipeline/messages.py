@@ -18,6 +18,7 @@ class Message:
         received_at: When this run got it, UTC.
         receive_count: How often it has been delivered, this time included.
         event_id: The producer's `event_id` attribute, if it sent one.
+        origin: Who it was when it was first sent, if it says so: see `pipeline.consume.origin`.
     """
 
     message_id: str
@@ -27,6 +28,7 @@ class Message:
     received_at: datetime
     receive_count: int
     event_id: str | None = field(default=None, repr=False)
+    origin: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,15 @@ class Event:
     """A message as a producer sends it.
 
     Attributes:
-        event_id: Which event it is; the same one again is the same event again.
+        event_id: Which event it is; the same one again is the same event again. Empty where a
+            message is sent again that came without.
         body: The raw body.
+        origin: Who it was when it was first sent, where it is sent again.
     """
 
     event_id: str
     body: str = field(repr=False)
+    origin: str | None = field(default=None, repr=False)
 
 
 _Sent = TypeVar("_Sent", Message, Event)

@@ -22,11 +22,13 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     "pipeline.quarantine": {
         "loader": {
             "SELECT": f"{QUARANTINE} quarantined_at",
-            "INSERT": f"{QUARANTINE} body_sealed",
+            "INSERT": f"{QUARANTINE} event_id_sealed body_sealed",
         },
-        "custodian": {"SELECT": "feed"},
+        "custodian": {"SELECT": f"{QUARANTINE} quarantined_at"},
         "auditor": {"SELECT": f"{QUARANTINE} quarantined_at"},
     },
+    "pipeline.quarantine_taken": {},
+    "pipeline.quarantine_left": {"loader": {"SELECT": "*"}, "auditor": {"SELECT": "*"}},
     "pipeline.account": {
         "loader": {"SELECT": "*", "INSERT": ACCOUNT},
         "auditor": {"SELECT": "*"},
@@ -72,6 +74,19 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     "pipeline.write_audit(uuid,text,text,text,text[],text,text,text)": {},
     "pipeline.write_request(text,text,text,text[],text,text)": {},
     "pipeline.refuse_change()": {},
+    "pipeline.request_quarantined(text,text,bytea[],text[],interval,text,text)": {
+        "custodian": {"EXECUTE": "*"}
+    },
+    "pipeline.read_look(uuid)": {"custodian": {"EXECUTE": "*"}},
+    "pipeline.open_quarantined(uuid)": {"custodian": {"EXECUTE": "*"}},
+    "pipeline.take_quarantined(uuid,bytea)": {"custodian": {"EXECUTE": "*"}},
+    "pipeline.settle_taken(uuid,bytea[])": {"custodian": {"EXECUTE": "*"}},
+    "pipeline.purge_quarantined(uuid,bytea,integer)": {"custodian": {"EXECUTE": "*"}},
+    "pipeline.close_request(uuid,text)": {"custodian": {"EXECUTE": "*"}},
+    "pipeline.find_request(uuid,text,interval)": {},
+    "pipeline.lock_chosen(uuid,text,bytea,integer)": {},
+    "pipeline.refuse_taken()": {},
+    "pipeline.prune(text,integer,timestamp with time zone,integer)": {"loader": {"EXECUTE": "*"}},
     "schema pipeline": {
         "loader": {"USAGE": "*"},
         "producer": {"USAGE": "*"},

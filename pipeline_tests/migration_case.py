@@ -1,6 +1,8 @@
 """What the tests of migrations share: warehouses as earlier code left them, and their bytes."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
@@ -38,10 +40,29 @@ CREATE TABLE user_logins(
     user_id varchar(128), device_type varchar(32), masked_ip varchar(256),
     masked_device_id varchar(256), locale varchar(32), app_version integer, create_date date);
 """
+_LATER: Final = {
+    # version: what a load names that came with it, and how to take it away again
+    "0003": (
+        "ALTER TABLE pipeline.account ADD COLUMN released integer",
+        "ALTER TABLE pipeline.account DROP COLUMN released",
+    ),
+    "0004": (
+        """
+        ALTER TABLE pipeline.quarantine ADD COLUMN event_id_sealed bytea;
+        CREATE TABLE pipeline.quarantine_left (feed text, key bytea, left_at timestamptz);
+        """,
+        """
+        ALTER TABLE pipeline.quarantine DROP COLUMN event_id_sealed;
+        DROP TABLE pipeline.quarantine_left;
+        """,
+    ),
+}
 _FILLED: Final = {
     "public.user_logins": "*",
     "pipeline.ledger": "*",
-    "pipeline.quarantine": "*",
+    # Version 0004 added a column.
+    "pipeline.quarantine": "feed, key, message_id, reason, field, receive_count, sent_at,"
+    " quarantined_at, body_sealed",
     # Version 0003 added a column.
     "pipeline.account": "batch_id, feed, run_id, received, loaded, duplicate, quarantined,"
     " committed_at",
@@ -60,6 +81,17 @@ def make_at(url: str, version: str | None) -> None:
     config.set_main_option("script_location", "pipeline.warehouse:migrations")
     command.upgrade(config, version, sql=True)
     ask(url, f"CREATE SCHEMA pipeline; {written.getvalue()}")
+
+
+@contextmanager
+def lent(url: str, version: str | None) -> Iterator[None]:
+    """An earlier warehouse with what today's load needs of later versions, and then without."""
+    later = [each for since, each in _LATER.items() if version is None or version < since]
+    for give, _ in later:
+        ask(url, give)
+    yield
+    for _, take in later:
+        ask(url, take)
 
 
 def dump(url: str) -> dict[str, bytes]:

@@ -147,7 +147,7 @@ class TestRecords:
     def test_nothing_else_is_recorded_so(
         self, warehouse: str, eve: psycopg.Connection, action: str
     ) -> None:
-        with pytest.raises(AuditRefused, match="only delete and rotate"):
+        with pytest.raises(AuditRefused, match="only delete, rotate"):
             record(eve, action, request("v1.ann"))  # type: ignore[arg-type] # it is refused
 
         assert audited(warehouse) == []

@@ -101,6 +101,8 @@ def test_while_the_warehouse_is_down_it_backs_off_and_then_goes_on(world: World)
         admit(world.postgres_url, connections=True)
         service.now += 10
         eventually(lambda: bool(service.told("batch")))
+        service.now += LINGER  # the first batch was a small one, to see whether it succeeds
+        eventually(lambda: world.depth() == (0, 0))
     assert all("E_WAREHOUSE_UNAVAILABLE" in text for text in service.told("trouble"))
     assert service.told("recovered") == ["a run succeeded again"]
     assert world.query("SELECT count(*) FROM user_logins") == [(SEVERAL,)]

@@ -172,10 +172,10 @@ FEED_RULES: dict[str, tuple[dict[str, object], str]] = {
     "queue empty": ({"queue": ""}, "queue: "),
     "queue too long": ({"queue": "q" * 81}, "queue: "),
     "queue is FIFO": ({"queue": "orders.fifo"}, "queue: "),
-    "no fields": ({"fields": ()}, "fields: at least one"),
+    "no fields": ({"fields": ()}, "fields: 1 to 1597"),
     "no field that has a column": (
         {"fields": (Field("id", Integer(), Drop()),)},
-        "fields: at least one that has a column",
+        "fields: 1 to 1597 that have a column",
     ),
 }
 
@@ -189,6 +189,10 @@ LIMIT_RULES: dict[str, tuple[dict[str, float], str]] = {
     "no room for the largest message": (
         {"batch_bytes": 2**20 - 1},
         "limits.batch_bytes must be at least 1048576, the largest message of SQS",
+    ),
+    "more in flight than SQS delivers": (
+        {"batch_messages": 50_001, "max_runs": 2},
+        "limits.max_runs times batch_messages must be at most 100000",
     ),
     "hidden for too long": (
         {"visibility_seconds": 43_201, "hold_seconds": 50_000, "run_age_seconds": 50_000},
@@ -255,6 +259,11 @@ def test_broken_limits_are_refused_with_their_rule(limits: dict[str, float], rul
         feed(limits=Limits(**limits))  # type: ignore[arg-type]
     assert rule in str(caught.value)
     assert "'orders'" in str(caught.value)
+
+
+def test_runs_may_hold_as_much_as_is_allowed() -> None:
+    """Fault 14."""
+    assert feed(limits=Limits(batch_messages=50_000, max_runs=2)).limits.max_runs == 2
 
 
 def test_names_of_63_bytes_are_taken() -> None:

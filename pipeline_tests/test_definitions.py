@@ -71,7 +71,7 @@ def deployed() -> dict[str, Any]:
         "schedules": sorted(each.name for each in repository.schedule_defs),
         "sensors": {
             each.name: {
-                "job": each.job_name,
+                "job": each.job_name if each.targets else None,
                 "status": each.default_status.value,
                 "seconds": each.minimum_interval_seconds,
             }

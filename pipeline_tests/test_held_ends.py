@@ -112,7 +112,8 @@ class TestReleasing:
     """Giving back what could not be settled."""
 
     @pytest.mark.parametrize(
-        ("deliveries", "pause"), [(1, 10), (2, 20), (3, 40), (7, 640), (8, 900), (1_000, 900)]
+        ("deliveries", "pause"),
+        [(1, 10), (2, 20), (3, 40), (7, 640), (8, 900), (10, 900), (11, 3600), (1_000, 3600)],
     )
     def test_the_pause_grows_with_the_deliveries(self, deliveries: int, pause: int) -> None:
         """Fault 16."""

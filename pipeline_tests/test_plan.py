@@ -161,3 +161,22 @@ def test_whatever_waits_is_taken_within_the_longest_pause_and_the_linger(
     while (decision := decide(tick, limits)).runs == 0:
         tick = replace(tick, now=tick.now + TICK, waiting_since=decision.waiting_since)
         assert tick.now <= end
+
+
+def test_from_the_second_failure_on_one_run_takes_a_few_messages_only() -> None:
+    """Fault 16: what fails after the receive costs those few a delivery, not all that wait."""
+    long_ago = NOW - 600
+    once = decide(seen(10_000, failures=1, failed_at=long_ago), LIMITS)
+    assert (once.runs, once.batch_messages) == (3, None)
+    for failures in (2, 3, 8):
+        probe = decide(seen(10_000, failures=failures, failed_at=long_ago), LIMITS)
+        assert (probe.runs, probe.batch_messages) == (1, 10)
+    waits = decide(seen(10_000, active=1, failures=2, failed_at=long_ago), LIMITS)
+    assert (waits.runs, waits.reason) == (
+        0,
+        "10000 waiting; 1 run will show whether runs succeed again",
+    )
+
+
+def test_a_probe_does_not_wait_for_company() -> None:
+    assert runs(1, failures=2, failed_at=NOW - 600, waiting_since=NOW) == 1

@@ -67,6 +67,8 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
         ("pipeline", "keyring_version"),
         ("pipeline", "ledger"),
         ("pipeline", "quarantine"),
+        ("pipeline", "quarantine_left"),
+        ("pipeline", "quarantine_taken"),
         ("pipeline", "schema_version"),
         ("pipeline", "vault"),
         ("public", "user_logins"),

@@ -15,10 +15,14 @@ from dagster._core.remote_origin import (
     RemoteRepositoryOrigin,
 )
 
+from pipeline.consume.sensor import MOST_MESSAGES, limited
 from pipeline.definitions import defs
-from pipeline.errors import QueueMissing, QueueUnreachable
+from pipeline.errors import QueueError, QueueMissing, QueueUnreachable
 from pipeline.feeds import find
+from pipeline.operate.drain import ingest_once
+from pipeline.resources.outside import Outside
 from pipeline.resources.outside_resource import OutsideResource
+from pipeline.resources.sqs import Depth
 from pipeline_tests.world import JOB, World, free_port
 
 ORIGIN = RemoteJobOrigin(
@@ -33,6 +37,7 @@ class Sensor:
     def __init__(self, instance: dg.DagsterInstance, runs: Path) -> None:
         self.instance = instance
         self.cursor: str | None = None
+        self.tags: dict[str, str] = {}
         self._runs = runs
 
     def tick(self) -> tuple[int, str]:
@@ -48,6 +53,12 @@ class Sensor:
             tick = sensor.evaluate_tick(context)
         self.cursor = tick.cursor or self.cursor  # as Dagster's daemon does
         requests = tick.run_requests or []
+        self.tags = {
+            name: value
+            for request in requests
+            for name, value in request.tags.items()
+            if name == MOST_MESSAGES
+        }
         assert all(request.run_key is None for request in requests)
         assert all(request.job_name in {None, JOB} for request in requests)
         return len(requests), tick.skip_message or ""
@@ -225,6 +236,13 @@ def test_a_dead_endpoint_is_told(sensor: Sensor, monkeypatch: pytest.MonkeyPatch
         sensor.tick()
 
 
+def test_too_much_in_flight_is_told(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 14: SQS would deliver nothing, and not say why."""
+    monkeypatch.setattr(Outside, "depth", lambda *_: Depth(1, 120_000, 0))
+    with pytest.raises(QueueError, match="120000 messages of queue 'login-queue' are in flight"):
+        sensor.tick()
+
+
 def test_it_needs_no_warehouse(
     world: World, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,3 +250,29 @@ def test_it_needs_no_warehouse(
     monkeypatch.setenv("PIPELINE_POSTGRES_URL", f"postgresql://a:b@127.0.0.1:{free_port()}/c")
     fill(world)
     assert sensor.tick() == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("tag", "most"),
+    [("10", 10), ("0", 1), ("", LIMITS.batch_messages), ("999999999", LIMITS.batch_messages)],
+)
+def test_a_tag_can_lower_what_a_run_takes_and_never_raise_it(tag: str, most: int) -> None:
+    """Whoever launches a run by hand may write what they like there."""
+    feed = find("user_logins")
+    assert limited(feed, {MOST_MESSAGES: tag}).limits.batch_messages == most
+    assert limited(feed, {}) == feed
+
+
+def test_a_run_after_two_failures_takes_a_few_messages(world: World, sensor: Sensor) -> None:
+    fill(world)
+    for ago in (300, 200):
+        sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=ago)
+    assert sensor.tick()[0] == 1
+    assert sensor.tags == {MOST_MESSAGES: "10"}
+
+
+def test_a_run_with_that_tag_leaves_the_others_on_the_queue(world: World) -> None:
+    fill(world, 25)
+    with dg.DagsterInstance.ephemeral() as instance:
+        ingest_once(defs(), find("user_logins"), instance, tags={MOST_MESSAGES: "10"})
+    assert world.depth() == (15, 0)

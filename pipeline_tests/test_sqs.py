@@ -1,5 +1,6 @@
 """One feed's queue over boto3: what is asked of SQS, and what its answers become."""
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -113,6 +114,39 @@ class TestMessages:
         sqs.send_message(QueueUrl=queue.url, MessageBody="{}")
 
         assert [each.event_id for each in _receive(queue, 1)] == [None]
+
+    def test_a_message_without_a_body_is_one_with_an_empty_body(
+        self, sqs: SQSClient, queue: SqsQueue
+    ) -> None:
+        """Fault 26: attributes alone; the contract refuses it."""
+        system = {"SentTimestamp": "1700000000000", "ApproximateReceiveCount": "1"}
+        bare = {"MessageId": "m", "ReceiptHandle": "r", "Attributes": system}
+        with answered(sqs, "ReceiveMessage", {"Messages": [bare]}):
+            (received,) = queue.receive(1)
+
+        assert received.body == ""
+
+    def test_a_body_that_was_damaged_on_its_way_is_left_to_come_again(
+        self, sqs: SQSClient, queue: SqsQueue, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Fault 26: its digest is not the one that SQS gives."""
+        system = {"SentTimestamp": "1700000000000", "ApproximateReceiveCount": "1"}
+        shown = {
+            text: {
+                "MessageId": text,
+                "ReceiptHandle": text,
+                "Body": text,
+                "MD5OfBody": hashlib.md5(sent.encode(), usedforsecurity=False).hexdigest(),
+                "Attributes": system,
+            }
+            for text, sent in {"\u00e4": "\u00e4", CANARY: "another"}.items()
+        }
+        with answered(sqs, "ReceiveMessage", {"Messages": [*shown.values()]}):
+            received = queue.receive(10)
+
+        assert [each.body for each in received] == ["\u00e4"]
+        assert "1 messages arrived damaged" in caplog.text
+        assert CANARY not in caplog.text
 
     def test_no_more_is_received_than_asked_for(self, queue: SqsQueue) -> None:
         queue.send(_EVENTS)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 from pathlib import Path
 
 import boto3
@@ -31,7 +32,10 @@ def queue(sqs: SQSClient) -> SqsQueue:
         ("AccessDenied", 403, QueueError, "the policy of the role"),
         ("AccessDeniedException", 403, QueueError, "the policy of the role"),
         ("InvalidClientTokenId", 403, QueueError, "the credentials"),
-        ("SignatureDoesNotMatch", 403, QueueError, "the credentials"),
+        ("SignatureDoesNotMatch", 403, QueueError, "this machine's clock"),
+        ("InvalidSignatureException", 400, QueueError, "AWS_REGION"),
+        ("RequestTimeTooSkewed", 403, QueueError, "this machine's clock"),
+        ("RequestExpired", 400, QueueError, "this machine's clock"),
         ("ExpiredToken", 403, QueueError, "Renew the credentials"),
         ("ExpiredTokenException", 403, QueueError, "Renew the credentials"),
         ("KmsAccessDenied", 400, QueueError, "KMS key"),
@@ -106,7 +110,25 @@ def test_an_expired_token_is_not_tried_again(queue_endpoint: str) -> None:
     assert len(requests) == 1
 
 
+def test_a_name_that_leads_nowhere_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Faults 13 and 24: a wrong region or endpoint, or a resolver that is down."""
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    endpoint = Endpoint("http://sqs.nowhere.invalid", embedded=True)
+    with (
+        contextlib.closing(make_client(endpoint, read_seconds=1)) as client,
+        pytest.raises(QueueUnreachable, match="EndpointConnectionError") as caught,
+    ):
+        SqsQueue(client, FEED)
+
+    assert "AWS_ENDPOINT_URL_SQS" in caught.value.remedy
+
+
 def test_a_dead_endpoint_is_unreachable(aws_session: boto3.Session) -> None:
+    """Fault 13."""
     with (
         unused_port() as port,
         contextlib.closing(client_for(f"http://127.0.0.1:{port}", aws_session)) as client,

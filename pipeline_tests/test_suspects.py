@@ -18,7 +18,7 @@ from pipeline.resources.outside import Outside
 from pipeline_tests.samples import USER_LOGINS, login, message
 from pipeline_tests.world import World
 
-ALL_VISIBLE = 1_000  # seconds: longer than any visibility timeout or back-off
+ALL_VISIBLE = 4_000  # seconds: longer than any visibility timeout or back-off
 POISON = json.dumps(login(user_id="poison"))
 _read = Decoder.decode
 

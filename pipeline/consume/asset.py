@@ -11,9 +11,10 @@ from pipeline.consume.calls import Outcome
 from pipeline.consume.checks import checks
 from pipeline.consume.metadata import column_schema, preview
 from pipeline.consume.postgres_warehouse import PostgresWarehouse
-from pipeline.consume.sensor import depth_sensor
+from pipeline.consume.sensor import depth_sensor, limited
 from pipeline.consume.stages import InHand
 from pipeline.contract import Feed
+from pipeline.crash_points import CrashPoint, reach
 from pipeline.errors import values_kept_out
 from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
@@ -68,7 +69,7 @@ def _extract(feed: Feed) -> dg.OpDefinition:
             _warn_of_log(context, feed, world.postgres_url)
             warehouse = PostgresWarehouse(feed, world.postgres_url, world.keyring)
         ports = stages.Ports(warehouse, lambda: world.queue_for_a_run(feed))
-        hand = stages.extract(feed, ports)
+        hand = stages.extract(limited(feed, context.run.tags), ports)
         batch = hand.batch
         if hand.suspects:
             context.log.warning(
@@ -148,7 +149,11 @@ def _ack(feed: Feed) -> dg.OpDefinition:
             apart = stages.isolate(hand, context.run_id)
             context.log.info("settled apart: %s", apart)
             hand = replace(hand, account=(hand.account or Account(received=0)) + apart)
-        return dg.MaterializeResult(metadata=_metadata(feed, hand, left))
+        result: dg.MaterializeResult[None] = dg.MaterializeResult(
+            metadata=_metadata(feed, hand, left)
+        )
+        reach(CrashPoint.BEFORE_SUCCESS)
+        return result
 
     return acknowledge
 

@@ -31,6 +31,8 @@ SELECT received, loaded, duplicate, quarantined, released,
         WHERE l.feed = a.feed AND l.settled_at = a.committed_at),
        (SELECT count(*) FROM pipeline.quarantine q
         WHERE q.feed = a.feed AND q.quarantined_at = a.committed_at)
+       + (SELECT count(*) FROM pipeline.quarantine_left gone
+          WHERE gone.feed = a.feed AND gone.quarantined_at = a.committed_at)
 FROM pipeline.account a WHERE a.feed = %s ORDER BY committed_at DESC LIMIT 1
 """
 

@@ -7,6 +7,10 @@ from pipeline.contract import Limits
 
 _FIRST_PAUSE = 10.0  # seconds after one failed run; doubles with each further one
 _LONGEST_PAUSE = 600.0
+# From so many failed runs in a row on each further one is a probe: should what fails come after
+# the receive, as on a full disk, it costs these few messages one of their deliveries, not all.
+_DOUBTFUL = 2
+_PROBE_MESSAGES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +44,14 @@ class Decision:
         runs: How many runs to request.
         reason: What was seen and what follows, for the person who reads the tick.
         waiting_since: What the next tick is to remember.
+        batch_messages: How many messages a run is to take at most, where that is less than the
+            feed's own limit.
     """
 
     runs: int
     reason: str
     waiting_since: float | None = None
+    batch_messages: int | None = None
 
 
 def decide(seen: Seen, limits: Limits) -> Decision:
@@ -62,6 +69,14 @@ def decide(seen: Seen, limits: Limits) -> Decision:
     room = limits.max_runs - seen.active
     if room <= 0:
         return Decision(0, f"{depth}; {_runs(seen.active)} queued or running, the limit")
+    if seen.failures >= _DOUBTFUL:
+        return _probe(seen, depth)
+    return _for_depth(seen, limits, room)
+
+
+def _for_depth(seen: Seen, limits: Limits, room: int) -> Decision:
+    """As many runs as there are batches, once there is company enough."""
+    depth = f"{seen.depth} waiting"
     wanted = math.ceil(seen.depth / limits.batch_messages) - seen.receiving
     if wanted <= 0:
         return Decision(0, f"{depth}; {_runs(seen.receiving)} queued or receiving will take them")
@@ -73,6 +88,14 @@ def decide(seen: Seen, limits: Limits) -> Decision:
         return Decision(0, f"{depth}; up to {left:.0f} s more for others to travel with", since)
     runs = min(wanted, room)
     return Decision(runs, f"{depth}; requesting {_runs(runs)}")
+
+
+def _probe(seen: Seen, depth: str) -> Decision:
+    """One run with few messages, to see whether runs succeed again."""
+    if seen.active:
+        return Decision(0, f"{depth}; {_runs(seen.active)} will show whether runs succeed again")
+    reason = f"{depth}; the last {_runs(seen.failures)} failed, requesting 1 with few messages"
+    return Decision(1, reason, seen.waiting_since, batch_messages=_PROBE_MESSAGES)
 
 
 def _pause(seen: Seen) -> float:

@@ -29,7 +29,7 @@ def quarantine(
         """
         CREATE TEMPORARY TABLE refused (
             feed text, key bytea, message_id text, reason text, field text,
-            receive_count integer, sent_at timestamptz, body_sealed bytea
+            receive_count integer, sent_at timestamptz, event_id_sealed bytea, body_sealed bytea
         ) ON COMMIT DROP
         """
     )
@@ -38,15 +38,25 @@ def quarantine(
     rows = connection.execute(
         """
         INSERT INTO pipeline.quarantine
-            (feed, key, message_id, reason, field, receive_count, sent_at, body_sealed)
-        SELECT feed, key, message_id, reason, field, receive_count, sent_at, body_sealed
+            (feed, key, message_id, reason, field, receive_count, sent_at, event_id_sealed,
+             body_sealed)
+        SELECT feed, key, message_id, reason, field, receive_count, sent_at, event_id_sealed,
+               body_sealed
         FROM refused ORDER BY key
         ON CONFLICT DO NOTHING RETURNING reason
         """
     )
     new = Counter(reason for (reason,) in rows)
+    # What lay there when it was inserted, and was redriven since, counts as well.
     lying = connection.execute(
-        "SELECT count(*) FROM refused JOIN pipeline.quarantine USING (feed, key)"
+        """
+        SELECT count(*) FROM (
+            SELECT feed, key FROM refused JOIN pipeline.quarantine USING (feed, key)
+            UNION
+            SELECT feed, key FROM refused JOIN pipeline.quarantine_left USING (feed, key)
+            WHERE left_at >= now()
+        ) AS found
+        """
     ).fetchone()
     if lying != (len(sealed),):
         raise AccountError(
@@ -67,5 +77,10 @@ def _sealed(feed: Feed, keyring: Keyring, reject: Reject) -> tuple[object, ...]:
         reject.field,
         message.receive_count,
         message.sent_at,
-        keyring.seal(feed.name, message.body.encode(errors="surrogatepass")),
+        None if message.event_id is None else _seal(feed, keyring, message.event_id),
+        _seal(feed, keyring, message.body),
     )
+
+
+def _seal(feed: Feed, keyring: Keyring, text: str) -> bytes:
+    return keyring.seal(feed.name, text.encode(errors="surrogatepass"))

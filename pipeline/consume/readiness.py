@@ -24,8 +24,8 @@ WITH ledger AS (
     VALUES ('', uuid_send(gen_random_uuid()), '')
 ), quarantine AS (
     INSERT INTO pipeline.quarantine
-        (feed, key, message_id, reason, receive_count, sent_at, body_sealed)
-    VALUES ('', uuid_send(gen_random_uuid()), '', '', 0, now(), '')
+        (feed, key, message_id, reason, receive_count, sent_at, event_id_sealed, body_sealed)
+    VALUES ('', uuid_send(gen_random_uuid()), '', '', 0, now(), '', '')
 )
 INSERT INTO pipeline.account
     (batch_id, feed, run_id, received, loaded, duplicate, quarantined, released)
@@ -38,6 +38,11 @@ SELECT '', '', gen_random_uuid()::text, '', ''
 WHERE NOT EXISTS (SELECT FROM pipeline.forgotten WHERE feed = '' AND field = '' AND subject = '')
 ON CONFLICT DO NOTHING
 """
+
+
+# A commit in earnest, which leaves nothing behind: the server writes its log, waits for the disk
+# and for its standby if it has a synchronous one. Where that fails, each batch would fail last.
+_COMMIT_REHEARSAL = "SELECT pg_logical_emit_message(true, 'pipeline', '')"
 
 
 def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
@@ -63,7 +68,7 @@ def _rehearse_masking(feed: Feed, keys: Keyring) -> None:
 
 
 def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
-    """Does what a load does, on no row of the feed, and undoes it.
+    """Does what a load does, on no row of the feed: a commit, and writes that are undone.
 
     A server may answer and yet take no writes: read-only after a failover, full, its table
     locked by a migration, a right revoked. Each batch received then would cost its messages one
@@ -76,6 +81,8 @@ def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
         sql.SQL(", ").join(map(sql.Identifier, columns)),
         sql.SQL(", ").join([sql.NULL] * len(columns)),
     )
+    connection.execute(_COMMIT_REHEARSAL)
+    connection.commit()  # not of a savepoint, whatever was read before
     with connection.transaction(force_rollback=True):
         connection.execute("SET LOCAL lock_timeout = '2s'")
         connection.execute(nothing)

@@ -4,11 +4,14 @@ It never receives: docs/decisions/0001-the-sensor-never-receives.md says why.
 """
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from pipeline.consume.plan import Seen, decide
+from pipeline.consume.in_flight import waiting
+from pipeline.consume.plan import Decision, Seen, decide
 from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
 from pipeline.resources.outside_resource import OutsideResource
@@ -28,6 +31,9 @@ _FINISHED = [
     dg.DagsterRunStatus.CANCELED,
 ]
 _REASON = "pipeline/requested_because"
+MOST_MESSAGES = "pipeline/most_messages"
+"""The tag of a run that is to take few messages only."""
+
 _NONE_WAITS = "-"  # Dagster keeps the old cursor where a tick returns none, or an empty one
 _START_SECONDS = 60.0  # from the start of a run to its first message, on a slow machine
 _LATEST = 8  # finished runs that are looked at; so many failures make the longest pause
@@ -49,18 +55,34 @@ def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
     )
     def look(context: dg.SensorEvaluationContext, outside: OutsideResource) -> dg.SensorResult:
         with values_kept_out(feed=feed.name, stage="sensor"):
-            depth = outside.reach().depth(feed)
-            decision = decide(_seen(context, feed, job_name, depth.visible), feed.limits)
+            depth = waiting(feed, outside.reach().depth(feed))
+            decision = decide(_seen(context, feed, job_name, depth), feed.limits)
         waiting_since = decision.waiting_since
         return dg.SensorResult(
             run_requests=[
-                dg.RunRequest(tags={_REASON: decision.reason}) for _ in range(decision.runs)
+                dg.RunRequest(tags={_REASON: decision.reason, **limiting(decision)})
+                for _ in range(decision.runs)
             ],
             skip_reason=None if decision.runs else dg.SkipReason(decision.reason),
             cursor=_NONE_WAITS if waiting_since is None else str(waiting_since),
         )
 
     return look
+
+
+def limiting(decision: Decision) -> dict[str, str]:
+    """The tags with which a run takes no more messages than were decided on."""
+    most = decision.batch_messages
+    return {} if most is None else {MOST_MESSAGES: str(most)}
+
+
+def limited(feed: Feed, tags: Mapping[str, str]) -> Feed:
+    """The feed for a run with these tags, which can lower its limit and never raise it."""
+    most = tags.get(MOST_MESSAGES, "")
+    if not most.isdecimal():
+        return feed
+    count = max(1, min(int(most), feed.limits.batch_messages))
+    return replace(feed, limits=replace(feed.limits, batch_messages=count))
 
 
 def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth: int) -> Seen:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import pandas as pd
 
+from pipeline.consume import origin
 from pipeline.consume.batch import Decoded, Entry, Reject
 from pipeline.contract import Feed
 from pipeline.decode import Decoder, Row
@@ -47,12 +48,14 @@ class _Batch:
     def __init__(self, feed: Feed, secret: bytes) -> None:
         self._decoder = Decoder(feed)
         self._identity = Identity(feed, secret)
+        self._secret = secret
         self.entries: dict[bytes, Entry] = {}
         self.rows: list[Row] = []
         self.rejects: dict[bytes, Reject] = {}
         self.duplicates = 0
 
-    def add(self, message: Message) -> None:
+    def add(self, delivered: Message) -> None:
+        message = origin.restore(delivered, self._secret)
         try:
             row = self._decoder.decode(message.body, message.sent_at)
         except Refused as refused:
@@ -85,7 +88,8 @@ class Identity:
         """The message with its key and content.
 
         The key comes from the contract's key fields, else from the producer's `event_id`, else
-        from SQS's message id, which a redrive or a producer's retry would change.
+        from SQS's message id: that of the first sending where it was redriven by this project,
+        but another one after a producer's retry.
         """
         if row is not None and self._key_places:
             named = _named("key", msgspec.json.encode([row.values[at] for at in self._key_places]))

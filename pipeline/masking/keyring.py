@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -12,6 +13,8 @@ from pipeline.errors import KeyringError
 
 ROOT_BYTES = 64
 _NONCE_BYTES = 12  # AES-GCM, NIST SP 800-38D
+_VERSION_BYTES = 4
+_HEAD_BYTES = _VERSION_BYTES + _NONCE_BYTES
 
 
 class Keyring:
@@ -69,10 +72,27 @@ class Keyring:
 
     def seal(self, feed: str, plain: bytes) -> bytes:
         """Encrypts bytes for the quarantine: `version (4 bytes) + nonce + AES-256-GCM`."""
-        version = self.current.to_bytes(4)
+        version = self.current.to_bytes(_VERSION_BYTES)
         nonce = secrets.token_bytes(_NONCE_BYTES)
         cipher = AESGCM(self.derive(self.current, 32, "quarantine", feed))
         return version + nonce + cipher.encrypt(nonce, plain, version + feed.encode())
+
+    def unseal(self, feed: str, sealed: bytes) -> bytes:
+        """Decrypts what `seal` has made.
+
+        Raises:
+            KeyringError: The keyring lacks the version, or what is sealed was changed.
+        """
+        version, nonce = sealed[:_VERSION_BYTES], sealed[_VERSION_BYTES:_HEAD_BYTES]
+        cipher = AESGCM(self.derive(int.from_bytes(version), 32, "quarantine", feed))
+        try:
+            return cipher.decrypt(nonce, sealed[_HEAD_BYTES:], version + feed.encode())
+        except (InvalidTag, ValueError):
+            raise KeyringError(
+                "a message of the quarantine does not open with this keyring",
+                remedy="It was changed, or cut short: restore the quarantine from a backup",
+                feed=feed,
+            ) from None
 
     def derive(self, version: int, length: int, *purpose: str) -> bytes:
         """A key for one purpose: HKDF-SHA256 (RFC 5869), expand only.

@@ -13,7 +13,9 @@ from typing import Final
 
 import dagster as dg
 
-from pipeline.consume.plan import Seen, decide
+from pipeline.consume.in_flight import waiting
+from pipeline.consume.plan import Decision, Seen, decide
+from pipeline.consume.sensor import limiting
 from pipeline.contract import Feed
 from pipeline.errors import PipelineError, values_kept_out
 from pipeline.operate.drain import Ingested, ingest_once
@@ -136,17 +138,18 @@ class ConsumeService:
         while runs > 0 and not self._stop.is_set():
             received = 0
             for watch in self._watches:
-                if self._is_due(watch) and not self._stop.is_set():
-                    received += self._ingest(watch, instance)
+                decision = self._decide(watch)
+                if decision.runs and not self._stop.is_set():
+                    received += self._ingest(watch, instance, limiting(decision))
                     runs -= 1
             if not received:
                 self._stop.wait(_LOOK_SECONDS)
 
-    def _is_due(self, watch: _Watch) -> bool:
+    def _decide(self, watch: _Watch) -> Decision:
         """Looks at the depth, and decides whether a run is wanted now."""
         now = self._clock()
         if (depth := self._look(watch, now)) is None:
-            return False
+            return Decision(0, watch.trouble, watch.waiting_since)
         seen = Seen(
             now=now,
             depth=depth,
@@ -158,7 +161,7 @@ class ConsumeService:
         )
         decision = decide(seen, watch.feed.limits)
         watch.waiting_since = decision.waiting_since
-        return decision.runs > 0
+        return decision
 
     def _look(self, watch: _Watch, now: float) -> int | None:
         """How many messages wait; None where the queue cannot be asked."""
@@ -167,7 +170,7 @@ class ConsumeService:
             return None
         try:
             with values_kept_out(feed=watch.feed.name, stage="look"):
-                depth = self.reach().depth(watch.feed).visible
+                depth = waiting(watch.feed, self.reach().depth(watch.feed))
         except PipelineError as error:
             self._outside = None
             watch.look_again = now + min(2.0**watch.blind, _LONGEST_BLIND)
@@ -179,13 +182,15 @@ class ConsumeService:
             self._tell(Line(watch.feed.name, "recovered", "the queue answers again"))
         return depth
 
-    def _ingest(self, watch: _Watch, instance: dg.DagsterInstance) -> int:
+    def _ingest(self, watch: _Watch, instance: dg.DagsterInstance, tags: Mapping[str, str]) -> int:
         """One run; how many messages it received and settled."""
         feed, run_id, started = watch.feed, str(uuid.uuid4()), time.monotonic()
         self._run = instance, run_id
         try:
             with values_kept_out(feed=feed.name, stage="run"):
-                ran = ingest_once(self._definitions, feed, instance, outside=self, run_id=run_id)
+                ran = ingest_once(
+                    self._definitions, feed, instance, outside=self, run_id=run_id, tags=tags
+                )
         except PipelineError as error:
             self._outside = None
             watch.failures += 1

@@ -3,9 +3,7 @@
 Dagster has no log-in and stores every event, so no job opens a pseudonym, and none takes a value.
 """
 
-import math
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import dagster as dg
@@ -24,6 +22,7 @@ from pipeline.operate.columns import (
     read_pseudonyms,
 )
 from pipeline.operate.custody import load_keyring
+from pipeline.operate.progress import seldom
 from pipeline.operate.rotate import Order, rotate
 from pipeline.operate.statement import check_reason, check_text
 from pipeline.resources.outside_resource import OutsideResource
@@ -46,7 +45,6 @@ _DELETE_ROWS: Final = dg.Field(
 )
 # A large table takes hours; the deployment's limit is meant for runs that hold messages.
 _LONGEST: Final = {"dagster/max_runtime": str(7 * 24 * 3600)}
-_PAUSE: Final = 10.0  # seconds between two lines of progress
 
 
 def custody_jobs(feed: Feed) -> list[dg.JobDefinition]:
@@ -160,7 +158,7 @@ def _rotate_job(feed: Feed) -> dg.JobDefinition:
         with values_kept_out(feed=feed.name, stage="rotate"):
             by = f"Dagster run {context.run.run_id}"
             order = Order(feed, check_reason(context.op_config["reason"]), by)
-            rotation = rotate(outside.reach(), order, tell=_seldom(context.log.info))
+            rotation = rotate(outside.reach(), order, tell=seldom(context.log.info))
             for line in rotation.lines():
                 context.log.info("%s", line)
             rotation.check()
@@ -183,19 +181,6 @@ def _rotate_job(feed: Feed) -> dg.JobDefinition:
         renew()
 
     return the_job
-
-
-def _seldom(tell: Callable[[str], None]) -> Callable[[str], None]:
-    """Tells a line of progress now and then: Dagster keeps each for good."""
-    told = -math.inf
-
-    def now_and_then(line: str) -> None:
-        nonlocal told
-        if time.monotonic() - told >= _PAUSE:
-            told = time.monotonic()
-            tell(line)
-
-    return now_and_then
 
 
 def _choice(feed: Feed, policies: Policies, kind: str) -> dg.Field:

@@ -41,6 +41,7 @@ def ingest_once(
     *,
     outside: Reach | None = None,
     run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Ingested:
     """One run of the feed's job.
 
@@ -50,6 +51,7 @@ def ingest_once(
         instance: Where the run is recorded.
         outside: In place of the resource of that name.
         run_id: The run's id, a UUID; a new one if none is given.
+        tags: Of the run.
 
     Raises:
         RunFailed: With the text of the error that stopped it.
@@ -60,6 +62,7 @@ def ingest_once(
         run_config=_QUIET,
         raise_on_error=False,
         run_id=run_id,
+        tags=tags,
         resources={"outside": outside} if outside else None,
     )
     if not result.success:

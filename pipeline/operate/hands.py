@@ -141,5 +141,7 @@ class HeldOutside(Outside):
         if feed not in self.queues:
             client = self._client_for_a_run(feed)
             embedded = self.endpoint.embedded
-            self.queues[feed] = HeldQueue(client, feed, self.hands, embedded=embedded)
+            queue = HeldQueue(client, feed, self.hands, embedded=embedded)
+            self._check_environment(client, queue, feed)
+            self.queues[feed] = queue
         return self.queues[feed]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from pipeline.messages import Event, Refusals, Sent
-from pipeline.resources.sqs import EVENT_ID
+from pipeline.resources.sqs import attributes_of
 
 ENTRIES = 10
 """Events of one call, the limit of SQS."""
@@ -26,8 +26,11 @@ class Outlet(Protocol):
 
 def weigh(event: Event) -> int:
     """The bytes that SQS counts: body, and each attribute's name, type and value."""
-    attribute = len(EVENT_ID) + len("String") + len(event.event_id.encode())
-    return len(event.body.encode(errors="surrogatepass")) + attribute
+    carried = sum(
+        len(name) + len("String") + len(value.encode(errors="surrogatepass"))
+        for name, value in attributes_of(event).items()
+    )
+    return len(event.body.encode(errors="surrogatepass")) + carried
 
 
 def portions(events: Iterable[Event]) -> Iterator[list[Event]]:

@@ -9,7 +9,9 @@ from pipeline.contract import Feed
 from pipeline.errors import QueueMissing, SettingsError
 from pipeline.local.services import ensure_running, local_folder
 from pipeline.masking.keyring import KeyStore
+from pipeline.resources.dead_letter_queue import DeadLetterQueue, find_dead_letters
 from pipeline.resources.key_stores import key_store
+from pipeline.resources.queue_facts import check_environment
 from pipeline.resources.settings import CUSTODIAN_URL, read_producer_settings, read_settings
 from pipeline.resources.sqs import Depth, SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client
@@ -35,6 +37,7 @@ class Outside:
         keyring: Where the keys are kept.
         custodian: The warehouse, with a custodian's log-in; None where there is none.
         owner: The warehouse, with the owner's log-in; None where `postgres_url` is the owner's.
+        environment: What the queues' tag `environment` is to say; None where nothing is said.
     """
 
     endpoint: Endpoint
@@ -42,6 +45,7 @@ class Outside:
     keyring: KeyStore
     custodian: str | None = field(default=None, repr=False)
     owner: str | None = field(default=None, repr=False)
+    environment: str | None = None
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -62,6 +66,7 @@ class Outside:
                 keyring,
                 custodian=settings.custodian_url,
                 owner=settings.owner_url,
+                environment=settings.environment,
             )
         services = ensure_running(local_folder())
         endpoint = Endpoint(services.sqs_endpoint, embedded=True)
@@ -97,9 +102,56 @@ class Outside:
             _queue_for_a_look.cache_clear()  # the next look finds it again if it was made anew
             raise
 
+    def dead_letter_depth(self, feed: Feed) -> Depth | None:
+        """How full the feed's dead-letter queue is; None where there is none.
+
+        One call of SQS, once the queue is known.
+
+        Raises:
+            QueueError: SQS refused, or did not answer within seconds.
+        """
+        try:
+            found = _dead_letters_for_a_look(self.endpoint, feed)
+            if found is not None:
+                return found.letters.depth()
+        except QueueMissing:
+            _dead_letters_for_a_look.cache_clear()  # as above
+            raise
+        _dead_letters_for_a_look.cache_clear()  # the queue may be given one
+        return None
+
+    def dead_letters(self, feed: Feed) -> DeadLetterQueue | None:
+        """The feed's dead-letter queue, for whoever works on it; None where there is none.
+
+        Raises:
+            WrongEnvironment: The feed's queue is tagged as another environment's.
+            QueueError: SQS refused or did not answer.
+        """
+        client = self.look_client()
+        source = SqsQueue(client, feed, embedded=self.endpoint.embedded)
+        self._check_environment(client, source, feed)
+        return find_dead_letters(client, feed, source)
+
+    def look_client(self) -> "SQSClient":
+        """A client for one thread, for whoever looks at queues and their settings."""
+        return make_client(self.endpoint, read_seconds=_RUN_SECONDS)
+
     def queue_for_a_run(self, feed: Feed) -> SqsQueue:
-        """The feed's queue, for as many threads as the feed has receivers, and a heartbeat."""
-        return SqsQueue(self._client_for_a_run(feed), feed, embedded=self.endpoint.embedded)
+        """The feed's queue, for as many threads as the feed has receivers, and a heartbeat.
+
+        Raises:
+            WrongEnvironment: It is tagged as another environment's.
+            QueueError: SQS refused or did not answer.
+        """
+        client = self._client_for_a_run(feed)
+        queue = SqsQueue(client, feed, embedded=self.endpoint.embedded)
+        self._check_environment(client, queue, feed)
+        return queue
+
+    def _check_environment(self, client: "SQSClient", queue: SqsQueue, feed: Feed) -> None:
+        """Looks at the queue's tag, once for each run, where the settings say what it is to be."""
+        if self.environment is not None:
+            check_environment(client, feed, queue.url, self.environment)
 
     def _client_for_a_run(self, feed: Feed) -> "SQSClient":
         connections = feed.limits.receivers + 1
@@ -153,3 +205,10 @@ class SendOnly:
 def _queue_for_a_look(endpoint: Endpoint, feed: Feed) -> SqsQueue:
     client = make_client(endpoint, read_seconds=_LOOK_SECONDS)
     return SqsQueue(client, feed, embedded=endpoint.embedded)
+
+
+@cache  # as above
+def _dead_letters_for_a_look(endpoint: Endpoint, feed: Feed) -> DeadLetterQueue | None:
+    return find_dead_letters(
+        make_client(endpoint, read_seconds=_LOOK_SECONDS), feed, _queue_for_a_look(endpoint, feed)
+    )

@@ -15,6 +15,7 @@ CUSTODIAN_URL = "PIPELINE_CUSTODIAN_URL"
 OWNER_URL = "PIPELINE_OWNER_URL"
 KEYRING = "PIPELINE_KEYRING"
 KEYRING_KMS_KEY = "PIPELINE_KEYRING_KMS_KEY"
+ENVIRONMENT = "PIPELINE_ENVIRONMENT"
 _AWS = (
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL",
@@ -46,6 +47,7 @@ class Settings:
             a file.
         custodian_url: The warehouse, with the log-in of somebody who unmasks and forgets.
         owner_url: The warehouse, with the log-in that owns the tables; None for `postgres_url`.
+        environment: What the queues' tag `environment` is to say; None where nothing is said.
     """
 
     postgres_url: str | None = field(repr=False)
@@ -55,6 +57,7 @@ class Settings:
     keyring_kms_key: str | None
     custodian_url: str | None = field(repr=False)
     owner_url: str | None = field(repr=False)
+    environment: str | None
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -79,6 +82,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         keyring_kms_key=environment.get(KEYRING_KMS_KEY) or None,
         custodian_url=environment.get(CUSTODIAN_URL) or None,
         owner_url=environment.get(OWNER_URL) or None,
+        environment=environment.get(ENVIRONMENT) or None,
     )
 
 

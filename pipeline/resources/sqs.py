@@ -1,6 +1,8 @@
 """One feed's queue over boto3."""
 
+import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +19,14 @@ if TYPE_CHECKING:
 EVENT_ID = "event_id"
 """The message attribute in which a producer names the event."""
 
+ORIGIN = "origin"
+"""The message attribute that tells who a message was before it was redriven."""
+
 _WAIT_SECONDS = 1  # a long poll asks every host of SQS; a longer one only delays the end of a run
 _RETENTION_SECONDS = 14 * 86_400  # the most that SQS allows
 _MAX_RECEIVE_COUNT = 20  # room for an outage of the warehouse in the middle of runs
+
+_log = logging.getLogger(__name__)
 
 _Tried = TypeVar("_Tried", Message, Event)
 
@@ -75,7 +82,10 @@ class SqsQueue:
             return _depth(self._client, _url(self._client, name))
 
     def receive(self, count: int) -> list[Message]:
-        """Up to `count` (at most 10) messages, hidden for the feed's visibility timeout."""
+        """Up to `count` (at most 10) messages, hidden for the feed's visibility timeout.
+
+        One whose body is not what SQS has (MD5) is left out: it comes again when that is over.
+        """
         with translated(feed=self._feed):
             answer = self._client.receive_message(
                 QueueUrl=self.url,
@@ -83,10 +93,14 @@ class SqsQueue:
                 WaitTimeSeconds=_WAIT_SECONDS,
                 VisibilityTimeout=self._feed.limits.visibility_seconds,
                 MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
-                MessageAttributeNames=[EVENT_ID],
+                MessageAttributeNames=[EVENT_ID, ORIGIN],
             )
         now = datetime.now(UTC)
-        return [_message(each, now) for each in answer.get("Messages", ())]
+        messages = answer.get("Messages", [])
+        whole = [each for each in messages if _is_whole(each)]
+        if damaged := len(messages) - len(whole):
+            _log.warning("%d messages arrived damaged (MD5): they will come again", damaged)
+        return [_message(each, now) for each in whole]
 
     def send(self, events: Sequence[Event]) -> Sent:
         """Sends up to 10 events of at most 1 MiB together, each with its `event_id`."""
@@ -98,7 +112,8 @@ class SqsQueue:
                         "Id": str(place),
                         "MessageBody": event.body,
                         "MessageAttributes": {
-                            EVENT_ID: {"DataType": "String", "StringValue": event.event_id}
+                            name: {"DataType": "String", "StringValue": value}
+                            for name, value in attributes_of(event).items()
                         },
                     }
                     for place, event in enumerate(events)
@@ -132,6 +147,12 @@ class SqsQueue:
                 Entries=entries,  # type: ignore[arg-type]
             )
         return _refusals(messages, answer.get("Failed", ()))
+
+
+def attributes_of(event: Event) -> dict[str, str]:
+    """The message attributes with which an event is sent; all are strings."""
+    named = {EVENT_ID: event.event_id, ORIGIN: event.origin}
+    return {name: value for name, value in named.items() if value}
 
 
 def _url(client: "SQSClient", name: str) -> str:
@@ -171,9 +192,17 @@ def _depth(client: "SQSClient", url: str) -> Depth:
     )
 
 
+def _is_whole(each: "MessageTypeDef") -> bool:
+    """Whether the body has the digest that SQS gives; boto3 does not look."""
+    digest = each.get("MD5OfBody")
+    content = each.get("Body", "").encode(errors="surrogatepass")
+    return digest is None or digest == hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
 def _message(each: "MessageTypeDef", now: datetime) -> Message:
     system = each["Attributes"]
-    event_id = each.get("MessageAttributes", {}).get(EVENT_ID)
+    carried = each.get("MessageAttributes", {})
+    texts = {name: value.get("StringValue") for name, value in carried.items()}
     return Message(
         message_id=each["MessageId"],
         receipt=each["ReceiptHandle"],
@@ -181,7 +210,8 @@ def _message(each: "MessageTypeDef", now: datetime) -> Message:
         sent_at=datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
         received_at=now,
         receive_count=int(system["ApproximateReceiveCount"]),
-        event_id=event_id.get("StringValue") if event_id else None,
+        event_id=texts.get(EVENT_ID),
+        origin=texts.get(ORIGIN),
     )
 
 

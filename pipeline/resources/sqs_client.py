@@ -25,8 +25,18 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
-_DENIED = {"AccessDenied", "AccessDeniedException", "InvalidClientTokenId", "SignatureDoesNotMatch"}
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+_DENIED = {"AccessDenied", "AccessDeniedException"}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException"}
+# Of a key that is unknown, made for another region, or used at another time than AWS's.
+_SIGNATURE = {
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,8 @@ def _refused(error: ClientError, queue: str, feed: str | None) -> QueueError:
         )
     if code in _DENIED:
         remedy = "Check the credentials and the policy of the role"
+    elif code in _SIGNATURE:
+        remedy = "Check the credentials, AWS_REGION and this machine's clock"
     elif code in _EXPIRED:
         remedy = "Renew the credentials"
     elif code.startswith(("Kms", "KMS")):

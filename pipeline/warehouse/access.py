@@ -26,14 +26,16 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
     "loader": (
         "USAGE ON SCHEMA pipeline",
         f"INSERT ({_IN_LEDGER}), SELECT ON pipeline.ledger",
-        f"INSERT ({_IN_QUARANTINE}, body_sealed) ON pipeline.quarantine",
+        f"INSERT ({_IN_QUARANTINE}, event_id_sealed, body_sealed) ON pipeline.quarantine",
         f"SELECT ({_IN_QUARANTINE}, quarantined_at) ON pipeline.quarantine",
+        "SELECT ON pipeline.quarantine_left",
         f"INSERT ({_IN_ACCOUNT}), SELECT ON pipeline.account",
         "INSERT (fingerprint), SELECT (fingerprint) ON pipeline.keyring",
         "INSERT, SELECT ON pipeline.keyring_version",
         "INSERT (feed, field, token, subject, sealed) ON pipeline.vault",
         "SELECT (feed, field, subject) ON pipeline.forgotten",
         "INSERT, SELECT, UPDATE ON pipeline.fetch, pipeline.fetch_page, pipeline.fetch_source",
+        "EXECUTE ON FUNCTION pipeline.prune",
         "SELECT ON pipeline.schema_version",
     ),
     "producer": (
@@ -46,14 +48,19 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "EXECUTE ON FUNCTION pipeline.request_unmask, pipeline.open_request",
         "EXECUTE ON FUNCTION pipeline.ask_unmask, pipeline.read_request",
         "EXECUTE ON FUNCTION pipeline.forget, pipeline.record",
-        # Whether it is the right keyring, and how many messages lie sealed.
+        "EXECUTE ON FUNCTION pipeline.request_quarantined, pipeline.read_look",
+        "EXECUTE ON FUNCTION pipeline.open_quarantined, pipeline.take_quarantined",
+        "EXECUTE ON FUNCTION pipeline.settle_taken, pipeline.purge_quarantined",
+        "EXECUTE ON FUNCTION pipeline.close_request",
+        # Whether it is the right keyring, and what lies sealed.
         "SELECT (fingerprint) ON pipeline.keyring",
         "SELECT ON pipeline.keyring_version",
-        "SELECT (feed) ON pipeline.quarantine",
+        f"SELECT ({_IN_QUARANTINE}, quarantined_at) ON pipeline.quarantine",
     ),
     "auditor": (
         "USAGE ON SCHEMA pipeline",
         "SELECT ON pipeline.audit, pipeline.account, pipeline.forgotten",
+        "SELECT ON pipeline.quarantine_left",
         f"SELECT ({_IN_QUARANTINE}, quarantined_at) ON pipeline.quarantine",
     ),
 }

@@ -48,7 +48,7 @@ def request_unmask(connection: psycopg.Connection, request: Request) -> UUID:
         WarehouseError: Postgres is down.
     """
     statement = "SELECT pipeline.request_unmask(%s, %s, %s, %s, %s)"
-    return _number(connection, statement, _parameters(request))
+    return number(connection, statement, _parameters(request))
 
 
 def ask_unmask(connection: psycopg.Connection, request: Request) -> UUID:
@@ -59,29 +59,29 @@ def ask_unmask(connection: psycopg.Connection, request: Request) -> UUID:
         WarehouseError: Postgres is down.
     """
     statement = "SELECT pipeline.ask_unmask(%s, %s, %s, %s, %s)"
-    return _number(connection, statement, _parameters(request))
+    return number(connection, statement, _parameters(request))
 
 
-def read_request(connection: psycopg.Connection, number: UUID) -> Request:
+def read_request(connection: psycopg.Connection, request: UUID) -> Request:
     """What was asked by `ask_unmask`, whoever asked it.
 
     Raises:
         AuditRefused: There is no such request, or the log-in is no custodian.
         WarehouseError: Postgres is down.
     """
-    rows = _rows(connection, "SELECT * FROM pipeline.read_request(%s)", (number,))
+    rows = call(connection, "SELECT * FROM pipeline.read_request(%s)", (request,))
     feed, field, _, reason, stated_by = rows[0]
     return Request(feed, field, tuple(row[2] for row in rows), reason, stated_by)
 
 
-def open_request(connection: psycopg.Connection, number: UUID) -> list[tuple[str, bytes | None]]:
+def open_request(connection: psycopg.Connection, request: UUID) -> list[tuple[str, bytes | None]]:
     """Each pseudonym of a request, and what the vault has sealed for it; None for nothing.
 
     Raises:
         AuditRefused: The request is not this log-in's, not committed, or older than 15 minutes.
         WarehouseError: Postgres is down.
     """
-    rows = _rows(connection, "SELECT token, sealed FROM pipeline.open_request(%s)", (number,))
+    rows = call(connection, "SELECT token, sealed FROM pipeline.open_request(%s)", (request,))
     return [(token, None if sealed is None else bytes(sealed)) for token, sealed in rows]
 
 
@@ -104,23 +104,26 @@ def forget(
     """
     feed, field, *others = _parameters(request)
     statement = "SELECT token FROM pipeline.forget(%s, %s, %s, %s, %s, %s)"
-    rows = _rows(connection, statement, (feed, field, list(subjects), *others))
+    rows = call(connection, statement, (feed, field, list(subjects), *others))
     return [token for (token,) in rows]
 
 
 def record(
     connection: psycopg.Connection,
-    action: Literal["delete", "rotate"],
+    action: Literal["delete", "rotate", "redrive dead letters", "redrive dead letters done"],
     request: Request,
     *,
     detail: str | None = None,
 ) -> UUID:
     """Records what is done beside the vault: in the same transaction as the deed.
 
+    What is done to a queue is recorded, and that committed, before it is begun; and once more
+    when it has ended.
+
     Args:
         connection: A custodian's, or the owner's.
         action: What is done.
-        request: To what, and why; it may name no pseudonym.
+        request: To what, and why; it may name no pseudonym, and no field (empty).
         detail: What else is to be known; no value.
 
     Raises:
@@ -128,7 +131,7 @@ def record(
         WarehouseError: Postgres is down.
     """
     statement = "SELECT pipeline.record(%s, %s, %s, %s, %s, %s, %s)"
-    return _number(connection, statement, (action, *_parameters(request), detail))
+    return number(connection, statement, (action, *_parameters(request), detail))
 
 
 def translate(error: psycopg.Error, *, feed: str | None = None) -> PipelineError:
@@ -159,23 +162,36 @@ def _parameters(request: Request) -> tuple[object, ...]:
     return (request.feed, request.field, tokens, request.reason, request.stated_by)
 
 
-def _number(
+def number(
     connection: psycopg.Connection, statement: LiteralString, parameters: tuple[object, ...]
 ) -> UUID:
-    ((number,),) = _rows(connection, statement, parameters)
-    assert isinstance(number, UUID)  # noqa: S101 - the functions are declared so
-    return number
+    """The request's number, which a function of ours answers with; raises as `call`."""
+    ((made,),) = call(connection, statement, parameters)
+    assert isinstance(made, UUID)  # noqa: S101 - the functions are declared so
+    return made
 
 
-def _rows(
+def call(
     connection: psycopg.Connection, statement: LiteralString, parameters: tuple[object, ...]
 ) -> list[tuple[Any, ...]]:
-    with _refusals(), connection.transaction():
+    """What a function of ours answers.
+
+    Raises:
+        AuditRefused: It refuses, in its own words, or the log-in is no custodian.
+        WarehouseError: Postgres is down, or refuses.
+    """
+    with refusals(), connection.transaction():
         return connection.execute(statement, parameters).fetchall()
 
 
 @contextmanager
-def _refusals() -> Iterator[None]:
+def refusals() -> Iterator[None]:
+    """Turns what our functions refuse, and the driver's errors, into this project's.
+
+    Raises:
+        AuditRefused: A function refused, in its own words, or the log-in is no custodian.
+        WarehouseError: Postgres is down, or refuses.
+    """
     try:
         yield
     except psycopg.Error as error:

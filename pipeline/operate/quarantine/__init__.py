@@ -1,0 +1,1 @@
+"""What people do with the quarantine: list, look at one, redrive, purge."""

@@ -1,0 +1,1 @@
+"""Keeps what the pipeline remembers from growing for ever: what goes, when, and never sooner."""

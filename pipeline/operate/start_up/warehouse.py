@@ -1,0 +1,89 @@
+"""The rules for the warehouse: it answers, it is of this code's version, it keeps no values."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+import psycopg
+
+from pipeline.contract import Feed
+from pipeline.errors import KeyringError
+from pipeline.operate.start_up.clocks import ahead_of_us, check_clock
+from pipeline.operate.start_up.finding import Finding, unavailable
+from pipeline.operate.start_up.runs import check_connections
+from pipeline.resources import postgres
+from pipeline.resources.outside import Outside
+from pipeline.warehouse.log_settings import find_risks
+from pipeline.warehouse.schema import HEAD, SCHEMA, find_version, has_table
+from pipeline.warehouse.tables import compare_keyring, recall_fingerprint
+
+_WHERE = "warehouse"
+
+# What is left of each limit: of the server for those without a right to the reserve, of the
+# database, and of the log-in.
+_FREE = """
+SELECT least(
+    current_setting('max_connections')::int
+        - current_setting('superuser_reserved_connections')::int
+        - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+    (SELECT nullif(datconnlimit, -1) - (SELECT count(*) FROM pg_stat_activity s
+        WHERE s.datid = d.oid) FROM pg_database d WHERE datname = current_database()),
+    (SELECT nullif(rolconnlimit, -1) - (SELECT count(*) FROM pg_stat_activity s
+        WHERE s.usesysid = r.oid) FROM pg_roles r WHERE rolname = session_user)
+) + 1  -- this one goes
+"""
+
+
+def check_warehouse(outside: Outside, feeds: Sequence[Feed]) -> Iterator[Finding]:
+    """What is wrong with the warehouse and with the keyring that it was filled with.
+
+    Raises:
+        WarehouseError: It does not answer, or refuses.
+    """
+    with postgres.translated(), closing(postgres.connect(outside.postgres_url)) as connection:
+        connection.autocommit = True
+        version = find_version(connection)
+        yield from _version(version)
+        yield from check_clock(_WHERE, ahead_of_us(connection))
+        for risk in find_risks(connection):
+            yield Finding(
+                "warning", _WHERE, "its log may keep rows and values", f"{risk} (docs/privacy.md)"
+            )
+        row = connection.execute(_FREE).fetchone()
+        yield from check_connections(feeds, 0 if row is None else int(row[0]))
+        yield from _keyring(outside, connection)
+
+
+def _version(found: str | None) -> Iterator[Finding]:
+    if found is None:
+        yield Finding(
+            "warning", _WHERE, "it has no tables yet", "Run `pipeline migrate`, or let a run do it"
+        )
+    elif found < HEAD:
+        yield Finding(
+            "error",
+            _WHERE,
+            f"our own tables are of version {found}, this code needs {HEAD}",
+            "Run `pipeline migrate` with the owner's log-in",
+        )
+    elif found > HEAD:
+        yield Finding(
+            "error",
+            _WHERE,
+            f"our own tables are of version {found}, this code knows them up to {HEAD}",
+            "Deploy the newer code: this one receives nothing",
+        )
+
+
+def _keyring(outside: Outside, connection: psycopg.Connection) -> Iterator[Finding]:
+    """Whether the keyring can be had and is the warehouse's (fault 70)."""
+    made = has_table(connection, SCHEMA, "keyring")
+    is_new = not made or recall_fingerprint(connection) is None
+    try:
+        keyring = outside.keyring.load()
+        if not is_new:
+            compare_keyring(connection, keyring)
+    except KeyringError as error:
+        if is_new:  # the first run makes it
+            yield Finding("warning", "keyring", error.what, "Run `pipeline keys make`")
+        else:
+            yield unavailable("keyring", error)
