@@ -27,7 +27,7 @@ _err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 FeedName = Annotated[str, typer.Argument(metavar="FEED", help="A feed, such as user_logins.")]
 ColumnName = Annotated[str, typer.Argument(metavar="COLUMN", help="A column of its table.")]
 Reason = Annotated[
-    str, typer.Option(help="Why, in words that an auditor will understand. It is kept for good.")
+    str, typer.Option(help="Why, in words that an auditor will understand. It is kept for years.")
 ]
 By = Annotated[str | None, typer.Option(help="Who asks; else the user of this machine.")]
 
@@ -40,7 +40,7 @@ def unmask(  # noqa: PLR0917 - typer names them all
         list[str] | None,
         typer.Argument(metavar="PSEUDONYM...", help="As they stand in the table."),
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept for good.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept for years.")] = None,
     by: By = None,
     request: Annotated[
         UUID | None, typer.Option(help="Open what a run of the job unmask_FEED has prepared.")

@@ -33,7 +33,7 @@ _ANY: Final = "0h"
 
 FeedName = Annotated[str, typer.Argument(metavar="FEED", help="A feed, such as user_logins.")]
 Reason = Annotated[
-    str, typer.Option(help="Why, in words that an auditor will understand. It is kept for good.")
+    str, typer.Option(help="Why, in words that an auditor will understand. It is kept for years.")
 ]
 By = Annotated[str | None, typer.Option(help="Who asks; else the user of this machine.")]
 Code = Annotated[
@@ -82,7 +82,7 @@ def look(
     message: Annotated[
         str | None, typer.Argument(metavar="MESSAGE", help="Its handle, as it is listed.")
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept for good.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept for years.")] = None,
     by: By = None,
     request: Annotated[
         UUID | None, typer.Option(help="Open what a run of the job look_FEED has prepared.")
@@ -118,7 +118,7 @@ def redrive(  # noqa: PLR0917 - typer names them all
     ] = None,
     code: Code = None,
     older_than: Age = _ANY,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept for good.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept for years.")] = None,
     by: By = None,
     rate: Annotated[float, typer.Option(min=0.1, help="Messages a second at most.")] = 100,
     *,
@@ -168,7 +168,7 @@ def purge(
         typer.Option(metavar="AGE", help="What has lain there for so long: 30d; a day or more."),
     ],
     code: Code = None,
-    reason: Annotated[str | None, typer.Option(help="Why; it is kept for good.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Why; it is kept for years.")] = None,
     by: By = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,

@@ -9,6 +9,7 @@ import dagster as dg
 
 from pipeline.consume.asset import ingest
 from pipeline.contract import Feed
+from pipeline.definitions import defs
 from pipeline.feeds import find
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline_tests.samples import login
@@ -43,6 +44,17 @@ def worked_off(feed: Feed) -> dict[str, dg.AssetCheckEvaluation]:
     """The checks of a run of that feed's job."""
     with dg.DagsterInstance.ephemeral() as instance:
         return evaluations(job(feed).execute_in_process(instance=instance))
+
+
+def checked_again() -> dict[str, dg.AssetCheckEvaluation]:
+    """The checks of `user_logins`, asked for by themselves."""
+    asset = dg.AssetSelection.checks_for_assets(dg.AssetKey("user_logins"))
+    again = dg.Definitions.merge(
+        defs(), dg.Definitions(jobs=[dg.define_asset_job("checks", selection=asset)])
+    )
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = again.resolve_job_def("checks").execute_in_process(instance=instance)
+    return evaluations(result)
 
 
 def job(feed: Feed) -> dg.JobDefinition:

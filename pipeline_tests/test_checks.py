@@ -19,6 +19,7 @@ from pipeline_tests.checks_case import (
     KEPT,
     MASKED,
     changed,
+    checked_again,
     counts,
     evaluations,
     job,
@@ -44,7 +45,18 @@ def test_sound_batches_pass_every_check(world: World) -> None:
     assert checks[KEPT].metadata["distinct values"].value == 99 + 1 + 1 + 4
 
 
+def test_an_old_batch_is_not_held_against_a_ledger_that_has_forgotten_it(world: World) -> None:
+    world.send([json.dumps(login())])
+    world.ingest()
+    world.query("DELETE FROM pipeline.ledger")
+    assert not checked_again()["account_adds_up"].passed
+    world.query("UPDATE pipeline.account SET committed_at = now() - make_interval(days => 29)")
+
+    assert checked_again()["account_adds_up"].passed
+
+
 def test_what_looks_personal_in_a_kept_column_is_named_and_not_told(world: World) -> None:
+    """Fault 36."""
     world.send([json.dumps(login() | each) for each in PLANTED])
     result = world.run()
     check = evaluations(result)[KEPT]

@@ -1,4 +1,4 @@
-"""What is kept for good is text, and a reason holds nothing personal."""
+"""What is kept for years is text, and a reason holds nothing personal."""
 
 import pytest
 

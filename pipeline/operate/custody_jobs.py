@@ -29,7 +29,7 @@ from pipeline.resources.outside_resource import OutsideResource
 from pipeline.warehouse.audit import Request
 
 _REASON: Final = dg.Field(
-    str, description="Why, in words that an auditor will understand. It is kept for good."
+    str, description="Why, in words that an auditor will understand. It is kept for years."
 )
 _STATED_BY: Final = dg.Field(str, description="Who asks.")
 _LISTED: Final = dg.Field(
@@ -149,7 +149,7 @@ def _rotate_job(feed: Feed) -> dg.JobDefinition:
         name=f"renew_{feed.name}",
         config_schema={
             "reason": dg.Field(
-                str, default_value="a new key version", description="Why. It is kept for good."
+                str, default_value="a new key version", description="Why. It is kept for years."
             )
         },
     )

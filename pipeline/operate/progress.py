@@ -1,4 +1,4 @@
-"""Lines of progress, now and then: Dagster keeps each for good."""
+"""Lines of progress, now and then: Dagster keeps each."""
 
 import math
 import time

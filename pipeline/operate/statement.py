@@ -1,4 +1,4 @@
-"""What people state in a request, why and who they are: looked at before it is kept for good."""
+"""What people state in a request, why and who they are: looked at before it is kept for years."""
 
 from pipeline.errors import AuditRefused
 from pipeline.masking import leaks
@@ -14,7 +14,7 @@ def check_reason(reason: str) -> str:
     for found in leaks.find(check_text(reason), leaks.EVERYWHERE):
         raise AuditRefused(
             f"the reason holds what looks personal ({found.kind})",
-            remedy="Write a ticket number: the record is kept for good; nothing was recorded",
+            remedy="Write a ticket number: the record is kept for years; nothing was recorded",
         )
     return reason
 

@@ -17,7 +17,7 @@ from pipeline.resources.outside import Outside
 from pipeline.warehouse import audit
 
 _Action = Literal["redrive dead letters", "redrive dead letters done"]
-_SELDOM: Final = 10.0  # seconds between two lines of progress: Dagster keeps each for good
+_SELDOM: Final = 10.0  # seconds between two lines of progress: Dagster keeps each
 
 _log = logging.getLogger(__name__)
 

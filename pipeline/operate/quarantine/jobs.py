@@ -20,7 +20,7 @@ from pipeline.warehouse.quarantine import Selection
 
 _STATED: Final = {
     "reason": dg.Field(
-        str, description="Why, in words that an auditor will understand. It is kept for good."
+        str, description="Why, in words that an auditor will understand. It is kept for years."
     ),
     "stated_by": dg.Field(str, description="Who asks."),
 }

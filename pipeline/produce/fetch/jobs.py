@@ -27,7 +27,7 @@ from pipeline.source import Source
 
 _GROUP = "sources"
 _NIGHTLY = "23 3 * * *"  # not on the hour, when everybody else asks
-_PAUSE = 5.0  # seconds between two lines of progress; Dagster keeps each for good
+_PAUSE = 5.0  # seconds between two lines of progress; Dagster keeps each
 _BEHIND = {"dagster/priority": "-1"}  # a batch that waits on a queue goes first
 
 
