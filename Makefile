@@ -34,8 +34,14 @@ check: setup ## Run ruff, the format check, mypy and the import contracts
 conformance: setup ## Compare with SQS (ARGS=localstack or aws), or write the table (ARGS=table)
 	$(BIN)/python -m conformance $(ARGS)
 
+simulate: setup ## Drive the core through schedules of faults (ARGS="--steps 1000000 --seed 7")
+	$(BIN)/python -m simulation $(ARGS)
+
 bench: setup ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
+
+crashes: setup ## Kill run workers at every named point (ARGS="--point after_commit")
+	$(BIN)/python -m crashes $(ARGS)
 
 chaos: setup ## Break everything for minutes, drain, report (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -m chaos $(ARGS)
@@ -54,4 +60,4 @@ clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test gateway check conformance bench lock clean
+.PHONY: help setup demo dev stop test gateway check conformance simulate bench chaos lock clean crashes

@@ -103,6 +103,11 @@ def test_the_reason_says_what_was_seen() -> None:
     assert decide(seen(500, 1), LIMITS).reason == "500 waiting; requesting 2 runs"
 
 
+def test_a_million_that_wait_get_no_more_runs_than_a_few() -> None:
+    """Fault 27."""
+    assert decide(seen(10**6, 0), LIMITS).runs == LIMITS.max_runs
+
+
 def test_a_run_that_stopped_receiving_long_ago_takes_nothing_but_counts() -> None:
     """Fault 60: what was killed may look alive until Dagster's own monitoring notices."""
     assert decide(seen(50, 1, receiving=0), LIMITS).runs == 1
@@ -132,6 +137,7 @@ ANY_SEEN: Final = st.builds(
 @quickly
 @given(ANY_SEEN, ANY_LIMITS)
 def test_never_more_than_the_limit_nor_than_the_depth_asks_for(tick: Seen, limits: Limits) -> None:
+    """Fault 27."""
     decision = decide(tick, limits)
     assert decision.runs >= 0
     assert decision.runs == 0 or decision.runs + tick.active <= limits.max_runs
@@ -176,6 +182,12 @@ def test_from_the_second_failure_on_one_run_takes_a_few_messages_only() -> None:
         0,
         "10000 waiting; 1 run will show whether runs succeed again",
     )
+
+
+def test_a_probe_does_not_wait_for_a_run_that_stopped_receiving_long_ago() -> None:
+    """Fault 60: it may be dead, and Dagster not know of it."""
+    tick = replace(seen(10_000, active=1, failures=2, failed_at=NOW - 600), receiving=0)
+    assert decide(tick, LIMITS).runs == 1
 
 
 def test_a_probe_does_not_wait_for_company() -> None:

@@ -182,11 +182,20 @@ def test_a_run_beyond_the_age_limit_counts_as_dead(world: World, sensor: Sensor)
 
 def test_after_failed_runs_it_waits_longer_each_time(world: World, sensor: Sensor) -> None:
     fill(world)
-    sensor.add_run(dg.DagsterRunStatus.FAILURE)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=4)
     runs, why = sensor.tick()
     assert (runs, "the last 1 run failed, trying again in" in why) == (0, True)
-    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=11)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE)
     assert "the last 2 runs failed" in sensor.tick()[1]
+
+
+def test_runs_that_failed_side_by_side_met_one_trouble(world: World, sensor: Sensor) -> None:
+    fill(world)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=30, started_ago=50)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=3, started_ago=20)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=2, started_ago=19)
+    sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=1, started_ago=10)
+    assert "the last 2 runs failed, trying again in" in sensor.tick()[1]
 
 
 def test_after_the_back_off_it_tries_again(world: World, sensor: Sensor) -> None:

@@ -22,7 +22,7 @@ class Seen:
         depth: Messages that wait on the queue, as SQS estimates them.
         active: Runs of this feed, queued or running, younger than the age limit.
         receiving: How many of them have yet to receive, or may still be at it.
-        failures: How many of the latest runs failed in a row.
+        failures: How many of the latest runs failed in a row, one after the other.
         failed_at: When the last of them failed, in seconds since the epoch.
         waiting_since: Since when a small depth has been waiting for company, if one has.
     """
@@ -92,10 +92,10 @@ def _for_depth(seen: Seen, limits: Limits, room: int) -> Decision:
 
 def _probe(seen: Seen, depth: str) -> Decision:
     """One run with few messages, to see whether runs succeed again."""
-    if seen.active:
-        return Decision(0, f"{depth}; {_runs(seen.active)} will show whether runs succeed again")
+    if seen.receiving:
+        return Decision(0, f"{depth}; {_runs(seen.receiving)} will show whether runs succeed again")
     reason = f"{depth}; the last {_runs(seen.failures)} failed, requesting 1 with few messages"
-    return Decision(1, reason, seen.waiting_since, batch_messages=_PROBE_MESSAGES)
+    return Decision(1, reason, batch_messages=_PROBE_MESSAGES)
 
 
 def _pause(seen: Seen) -> float:

@@ -3,10 +3,12 @@
 It never receives: docs/decisions/0001-the-sensor-never-receives.md says why.
 """
 
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 import dagster as dg
 
@@ -36,7 +38,7 @@ MOST_MESSAGES = "pipeline/most_messages"
 
 _NONE_WAITS = "-"  # Dagster keeps the old cursor where a tick returns none, or an empty one
 _START_SECONDS = 60.0  # from the start of a run to its first message, on a slow machine
-_LATEST = 8  # finished runs that are looked at; so many failures make the longest pause
+_LATEST = 16  # finished runs that are looked at; half as many failures make the longest pause
 
 
 def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
@@ -95,20 +97,34 @@ def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth:
     finished = instance.get_run_records(
         dg.RunsFilter(job_name=job_name, statuses=_FINISHED), limit=_LATEST
     )
-    failed_at: list[float] = []
-    for record in finished:
-        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
-            break
-        failed_at.append(record.end_time or record.update_timestamp.timestamp())
+    failed = list(takewhile(_has_failed, finished))
     return Seen(
         now=time.time(),
         depth=depth,
         active=len(active),
         receiving=sum(_may_receive(record, feed) for record in active),
-        failures=len(failed_at),
-        failed_at=failed_at[0] if failed_at else 0.0,  # of the newest run
+        failures=_count_in_turn(failed),
+        failed_at=max(map(_ended, failed), default=0.0),
         waiting_since=None if context.cursor in {None, "", _NONE_WAITS} else float(context.cursor),
     )
+
+
+def _has_failed(record: dg.RunRecord) -> bool:
+    return record.dagster_run.status is dg.DagsterRunStatus.FAILURE
+
+
+def _count_in_turn(failed: Sequence[dg.RunRecord]) -> int:
+    """How many runs failed one after the other; those that did so side by side met one trouble."""
+    count, began = 0, math.inf
+    for record in failed:  # the newest first
+        if _ended(record) <= began:
+            count += 1
+            began = record.start_time or record.create_timestamp.timestamp()
+    return count
+
+
+def _ended(record: dg.RunRecord) -> float:
+    return record.end_time or record.update_timestamp.timestamp()
 
 
 def _may_receive(record: dg.RunRecord, feed: Feed) -> bool:

@@ -1,0 +1,223 @@
+"""What a chaos run came to: the figures, the verdict of each oracle, and how they are shown."""
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from chaos.oracles import Findings
+from chaos.search import Search
+
+# What a minute is to bring about, and the share of it below which a run proves too little.
+_WORKER_KILLS: Final = 100 / 60
+_POSTGRES_KILLS: Final = 30 / 60
+_ENOUGH: Final = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is asked for.
+
+    Attributes:
+        minutes: Of faults.
+        seed: Decides traffic, faults and their moments.
+        rate: Messages a second that are sent.
+        drain_minutes: Within which the backlog must be gone after the last fault.
+        command: What was entered.
+    """
+
+    minutes: float
+    seed: int
+    rate: float
+    drain_minutes: float
+    command: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witnessed:
+    """What the witness at the queue's deletes has seen.
+
+    Attributes:
+        seen: Deletes that it could judge.
+        early: Those of what was not committed.
+    """
+
+    seen: int
+    early: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """What was done during a run.
+
+    Attributes:
+        sent: Answers to senders, by what they said.
+        planned: Faults of the harness that the plan has, by kind.
+        faults: Those that have been.
+        queue_faults: Faults of the queue, by kind.
+        worker_kills: SIGKILL and SIGTERM of run workers.
+        postgres_kills: Of the postmaster.
+        restarts: Starts after the first, by process.
+        drain_seconds: From the last fault until the queue was empty; None if it never was.
+        died: Processes that ended though nobody had ended them.
+        witnessed: What the witness at the deletes has seen.
+    """
+
+    sent: dict[str, int]
+    planned: dict[str, int]
+    faults: dict[str, int]
+    queue_faults: dict[str, int]
+    worker_kills: int
+    postgres_kills: int
+    restarts: dict[str, int]
+    drain_seconds: float | None
+    died: list[str]
+    witnessed: Witnessed
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one oracle says.
+
+    Attributes:
+        oracle: Its letter and what it stands for.
+        holds: Whether it holds.
+        why: The figures.
+    """
+
+    oracle: str
+    holds: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A chaos run.
+
+    Attributes:
+        order: What was asked for.
+        happened: What was done.
+        findings: What the warehouse held afterwards.
+        search: What the search for canaries found.
+        runs: Dagster's runs, by status.
+        dead_letters: Messages on the dead-letter queue at the end.
+    """
+
+    order: Order
+    happened: Happened
+    findings: Findings
+    search: Search
+    runs: dict[str, int]
+    dead_letters: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything is as it should be, and enough was done to say so."""
+        return all(each.holds for each in self.verdicts())
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Each oracle's verdict."""
+        found, happened = self.findings, self.happened
+        seen = happened.witnessed
+        yield Verdict(
+            "L: nothing lost",
+            found.lost == found.without_row == 0,
+            f"{found.accepted:,} accepted; {found.lost} nowhere, {found.without_row} in the ledger"
+            " without a row",
+        )
+        yield Verdict(
+            "D: nothing doubled",
+            found.rows == found.events == found.ledger and found.strangers == 0,
+            f"{found.rows:,} rows, {found.events:,} events, {found.ledger:,} in the ledger;"
+            f" {found.strangers} that nobody sent",
+        )
+        yield Verdict(
+            "C: acknowledged only after the commit",
+            seen.early == 0 and seen.seen >= found.rows,
+            f"{seen.seen:,} deletes were seen, {seen.early} of what was not committed",
+        )
+        yield Verdict(
+            "P: no personal value in the clear",
+            not self.search.hits and self.search.sighted,
+            f"{len(self.search.hits)} places of {self.search.searched:,} bytes hold a canary",
+        )
+        yield Verdict("R: drained", *self._drained())
+        yield Verdict("A: every message accounted for", *self._accounted())
+        yield Verdict("nothing died by itself", not happened.died, ", ".join(happened.died) or "-")
+        yield Verdict("enough happened", *self._enough())
+
+    def _drained(self) -> tuple[bool, str]:
+        seconds, bound = self.happened.drain_seconds, 60 * self.order.drain_minutes
+        if seconds is None:
+            return False, f"not within {bound:.0f} s"
+        return seconds <= bound, f"{seconds:.0f} s after the last fault, of {bound:.0f} s"
+
+    def _accounted(self) -> tuple[bool, str]:
+        found, account = self.findings, self.findings.account
+        quarantined = sum(found.quarantined.values())
+        holds = (
+            found.crooked == 0
+            and account["loaded"] == found.rows
+            and account["quarantined"] == quarantined
+        )
+        sums = ", ".join(f"{name} {count:,}" for name, count in account.items())
+        told = f"{sums}; {quarantined:,} in the quarantine, {found.crooked} rows do not add up"
+        return holds, told
+
+    def _enough(self) -> tuple[bool, str]:
+        minutes, happened = self.order.minutes, self.happened
+        pairs = {
+            "accepted": (self.findings.accepted, 60 * self.order.rate * minutes),
+            "worker kills": (happened.worker_kills, _WORKER_KILLS * minutes),
+            "Postgres kills": (happened.postgres_kills, _POSTGRES_KILLS * minutes),
+        }
+        # What a short run has once in its plan may find nothing to break.
+        twice = [kind for kind, count in happened.planned.items() if count > 1]
+        idle = [kind for kind in twice if happened.faults[kind] == 0]
+        idle += [] if happened.queue_faults else ["faults of the queue"]
+        few = [name for name, (done, aimed) in pairs.items() if done < max(1, _ENOUGH * aimed)]
+        told = ", ".join(
+            f"{name} {done:,} of {aimed:,.0f}" for name, (done, aimed) in pairs.items()
+        )
+        return not few and not idle, told + (f"; never: {', '.join(idle)}" if idle else "")
+
+    def to_json(self) -> str:
+        """Everything, for machines."""
+        verdicts = [asdict(each) for each in self.verdicts()]
+        return json.dumps({**asdict(self), "verdicts": verdicts, "holds": self.holds}, indent=2)
+
+    def to_markdown(self) -> str:
+        """Everything, for people."""
+        happened, found = self.happened, self.findings
+        lines = [
+            "# Chaos report", "",
+            f"- Command: `{self.order.command}`",
+            f"- Seed: {self.order.seed}; minutes of faults: {self.order.minutes:g}",
+            f"- Machine: {platform.platform()}, {os.cpu_count()} cores",
+            f"- Verdict: **{'everything holds' if self.holds else 'NOT as it should be'}**", "",
+            *_table("Oracle", "Verdict", [
+                (each.oracle, f"{'holds' if each.holds else '**broken**'}: {each.why}")
+                for each in self.verdicts()
+            ]),
+            *_counts("Answers to senders", happened.sent),
+            *_counts("Account", found.account | {"batches": found.batches}),
+            *_counts("Quarantined, by reason", found.quarantined),
+            *_counts("Dead letters", {"at the end": self.dead_letters}),
+            *_counts("Faults", happened.faults),
+            *_counts("Faults of the queue", happened.queue_faults),
+            *_counts("Starts after the first", happened.restarts),
+            *_counts("Runs, by status", self.runs),
+        ]  # fmt: skip
+        for where, forms in self.search.hits.items():
+            lines.append(f"- canary in {where}: {', '.join(forms)}")
+        return "\n".join(lines) + "\n"
+
+
+def _counts(title: str, counts: dict[str, int]) -> list[str]:
+    return _table(title, "Count", [(name, f"{count:,}") for name, count in counts.items()])
+
+
+def _table(first: str, second: str, rows: list[tuple[str, str]]) -> list[str]:
+    return [f"| {first} | {second} |", "| --- | --- |", *(f"| {a} | {b} |" for a, b in rows), ""]
