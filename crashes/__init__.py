@@ -1,0 +1,1 @@
+"""Crashes for real: the run worker killed at every named point, and Dagster's own processes too."""

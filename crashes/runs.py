@@ -1,0 +1,147 @@
+"""Runs of the job, each in a process of its own, made to die where a rehearsal wants it."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import dagster as dg
+from dagster._core.definitions.reconstruct import ReconstructableRepository
+from dagster._core.instance.ref import InstanceRef
+from dagster._grpc.types import ExecuteRunArgs
+
+from crashes import deployed
+from crashes.worker import ROOT, Workers
+from pipeline.crash_points import SETTING
+
+_HOME: Final = """\
+telemetry:
+  enabled: false
+compute_logs:
+  # What a worker prints goes where the rehearsal reads it.
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+python_logs:
+  managed_python_loggers: [pipeline]
+  python_log_level: INFO
+"""
+
+_IN_POSTGRES: Final = """\
+storage:
+  postgres:
+    postgres_url: {url}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A worker that is no more.
+
+    Attributes:
+        status: As of `os.waitpid`.
+        said: What it has printed.
+        run: What Dagster knows of the run.
+    """
+
+    status: int
+    said: str
+    run: dg.DagsterRunStatus
+
+    def came_to(self, order: str) -> bool:
+        """Whether it has come to the moment that an order names."""
+        point, how, *_ = order.split(":")
+        return f"{SETTING}: {how} at {point}\n" in self.said
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A worker under way.
+
+    Attributes:
+        pid: Its process.
+        run_id: Its run.
+        said: Where what it prints goes.
+    """
+
+    pid: int
+    run_id: str
+    said: Path
+
+
+class Runs:
+    """Launches runs as a launcher does.
+
+    Args:
+        workers: Starts the processes.
+        environment: What a worker is given, besides Dagster's home.
+        home: An empty folder for Dagster's instance.
+        database_url: Where the instance keeps what it knows; in files if none is given.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        environment: Mapping[str, str],
+        home: Path,
+        *,
+        database_url: str | None = None,
+    ) -> None:
+        (home / "dagster.yaml").write_text(
+            _HOME if database_url is None else _HOME + _IN_POSTGRES.format(url=database_url)
+        )
+        self._workers = workers
+        self._environment = {**environment, "DAGSTER_HOME": str(home)}
+        self._home = home
+        self._instance = dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home)))
+        repository = ReconstructableRepository.for_module(
+            deployed.__name__, "defs", working_directory=str(ROOT)
+        )
+        self._job = repository.get_reconstructable_job(f"ingest_{deployed.crash_feed().name}")
+        self._definition = self._job.get_definition()
+        self._serial = itertools.count()
+
+    def run(self, order: str = "") -> Ended:
+        """A run from beginning to end.
+
+        Args:
+            order: Where it is to die, as in the setting; empty for nowhere.
+        """
+        return self.wait(self.start(order))
+
+    def start(self, order: str = "", *, run_id: str | None = None) -> Running:
+        """Starts a worker.
+
+        Args:
+            order: As of `run`.
+            run_id: A run that has been started before; a new one if none is given.
+        """
+        origin = self._job.get_python_origin()
+        if run_id is None:
+            run = self._instance.create_run_for_job(
+                job_def=self._definition, job_code_origin=origin
+            )
+            run_id = run.run_id
+        arguments = ExecuteRunArgs(origin, run_id, self._instance.get_ref())
+        command = arguments.get_command_args()
+        environment = {**self._environment, **({SETTING: order} if order else {})}
+        said = self._home / f"said-{next(self._serial)}"
+        pid = self._workers.start(command[command.index("api") :], environment, said)
+        return Running(pid, run_id, said)
+
+    def wait(self, running: Running) -> Ended:
+        """Waits for the end of a worker, or until it is stopped."""
+        status = self.end(running)
+        run = self._instance.get_run_by_id(running.run_id)
+        assert run is not None  # noqa: S101 - it was made here
+        return Ended(status, running.said.read_text(errors="replace"), run.status)
+
+    def end(self, running: Running) -> int:
+        """As `wait`, without a look at what Dagster knows; the status."""
+        return self._workers.wait(running.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._instance.dispose()
