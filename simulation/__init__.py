@@ -1,0 +1,1 @@
+"""A world without processes, sockets or disks, in which the core is driven through schedules."""

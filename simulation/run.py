@@ -1,0 +1,158 @@
+"""A run of the simulated world: the stages of the core, one at a time, in a process of its own."""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from pipeline.consume import stages
+from pipeline.consume.batch import Reject
+from pipeline.consume.stages import InHand, Ports
+from pipeline.contract import Feed
+from pipeline.errors import AccountError, PipelineError, UnexpectedError
+from pipeline.messages import Message
+from pipeline.resources.sqs import SqsQueue
+from simulation import oracles
+from simulation.client import Client
+from simulation.faulty_warehouse import FaultyWarehouse
+from simulation.oracles import Violation
+from simulation.process import Killed, Process
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+class Stage(Enum):
+    """What a run does next, or how it has ended."""
+
+    EXTRACT = auto()
+    MASK = auto()
+    LOAD = auto()
+    ACKNOWLEDGE = auto()
+    ISOLATE = auto()
+    DONE = auto()
+    FAILED = auto()
+
+
+class Run:
+    """One run, as Dagster would carry it out.
+
+    Attributes:
+        run_id: Dagster's name for it; one that is launched twice has the same.
+        feed: The contract as it was when the run began.
+        stage: What it does next.
+        launched: When it was launched.
+        began: When it began to receive, once it has.
+        launched: When it was launched.
+        began: When it began to receive, once it has.
+        ended: When it ended.
+        stage_began: When its latest stage began.
+    """
+
+    def __init__(self, world: "World", run_id: str, feed: Feed) -> None:
+        self.run_id = run_id
+        self.feed = feed
+        self.stage = Stage.EXTRACT
+        self.launched = self.began = self.ended = self.stage_began = world.clock.now
+        self.process = Process(world)
+        self.client = Client(self.process, world.sqs, self._receives)
+        self._world = world
+        self._busy = False
+        self._hand: InHand | None = None
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether it has something left to do, and can."""
+        return self.process.alive and not self.process.stopped and not self._busy
+
+    @property
+    def active(self) -> bool:
+        """Whether Dagster takes it to be at work: it does not hear of a process that was killed."""
+        return self.stage not in {Stage.DONE, Stage.FAILED}
+
+    @property
+    def holds(self) -> bool:
+        """Whether it holds messages, and its heart should beat."""
+        return self.process.alive and self.stage not in {Stage.EXTRACT, Stage.DONE, Stage.FAILED}
+
+    def go_on(self) -> None:
+        """Carries out the next stage; a process that is killed in it does nothing any more."""
+        self.process.begin()
+        self.stage_began = self._world.clock.now
+        self._busy = True
+        try:
+            self._carry_out()
+        except Killed:
+            pass
+        except PipelineError as error:
+            self._fail(error)
+        finally:
+            self._busy = False
+
+    def _carry_out(self) -> None:
+        match self.stage:
+            case Stage.EXTRACT:
+                self.began = self._world.clock.now
+                self._hand = stages.extract(self.feed, self._ports())
+                self.stage = Stage.MASK
+            case Stage.MASK:
+                self._hand = stages.mask(self._in_hand())
+                self.stage = Stage.LOAD
+            case Stage.LOAD:
+                self._hand = stages.load(self._in_hand(), self.run_id)
+                suspected = {message.body for message in self._hand.suspects}
+                self._settles(self.client.bodies - suspected)
+                self.stage = Stage.ACKNOWLEDGE
+            case Stage.ACKNOWLEDGE:
+                stages.acknowledge(self._in_hand())
+                self._deletes(kept=self._in_hand().suspects)
+                if self._in_hand().suspects:
+                    self.stage = Stage.ISOLATE
+                else:
+                    self._end(Stage.DONE)
+            case Stage.ISOLATE:
+                self._world.tally.came["settled apart"] += 1
+                stages.isolate(self._in_hand(), self.run_id)
+                self._settles(self.client.bodies)
+                self._deletes(kept=())
+                self._end(Stage.DONE)
+
+    def _ports(self) -> Ports:
+        world = self._world
+        warehouse = FaultyWarehouse(self.process, world.database, self.feed, self._quarantines)
+        boto3 = self.client.as_boto3()
+        return Ports(
+            warehouse, lambda: SqsQueue(boto3, self.feed), self.process.clock, world.chance
+        )
+
+    def _in_hand(self) -> InHand:
+        assert self._hand is not None  # noqa: S101 - the stage before has set it
+        return self._hand
+
+    def _receives(self) -> None:
+        world = self._world
+        world.hold(lambda: oracles.nothing_is_received_while_the_warehouse_is_down(world, self))
+
+    def _settles(self, bodies: AbstractSet[str]) -> None:
+        world = self._world
+        world.hold(lambda: oracles.a_batch_is_settled_whole(world, self, bodies))
+
+    def _deletes(self, *, kept: Sequence[Message]) -> None:
+        world, receipts = self._world, {message.receipt for message in kept}
+        world.hold(lambda: oracles.what_is_settled_is_deleted(world, self, receipts))
+
+    def _quarantines(self, rejects: Sequence[Reject]) -> None:
+        world = self._world
+        world.hold(lambda: oracles.nothing_sound_is_quarantined(world, self, rejects))
+
+    def _fail(self, error: PipelineError) -> None:
+        if isinstance(error, AccountError | UnexpectedError):
+            self._world.found.append(Violation("a_run_fails_with_a_cause", str(error)))
+        self._world.hold(lambda: oracles.a_run_fails_with_a_cause(self, error))
+        self._world.hold(lambda: oracles.what_is_released_comes_back(self._world, self))
+        self._end(Stage.FAILED)
+
+    def _end(self, stage: Stage) -> None:
+        self.stage = stage
+        self.ended = self._world.clock.now
+        self.process.kill()
