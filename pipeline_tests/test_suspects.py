@@ -136,6 +136,26 @@ def same_lots() -> Random:
     return Random(1)  # noqa: S311 - nothing is kept secret by it
 
 
+def test_a_row_that_the_table_refuses_alone_is_its_own_fault_where_others_pass(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 52: it had no turn before, because the runs ended for another cause."""
+    world.send([POISON])
+    with monkeypatch.context() as patched:
+        _read_until_poison(patched, ValueError())
+        for _ in range(4):
+            assert not world.run().success
+            world.clock.now += ALL_VISIBLE
+    world.query("ALTER TABLE user_logins ADD CONSTRAINT healthy CHECK (user_id <> 'poison')")
+    world.send([json.dumps(login(user_id="sound"))])
+
+    assert world.run().success
+
+    assert world.query("SELECT user_id FROM user_logins") == [("sound",)]
+    assert world.query("SELECT reason FROM pipeline.quarantine") == [("refused_by_database",)]
+    assert world.depth() == (0, 0)
+
+
 def _run(ports: stages.Ports) -> None:
     """The stages of a run, in their order."""
     hand = stages.load(stages.mask(stages.extract(USER_LOGINS, ports)), "run-1")

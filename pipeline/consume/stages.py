@@ -167,8 +167,11 @@ def isolate(hand: InHand, run_id: str) -> Account:
     with _stage(hand, "isolate"):
         for portion in portions(hand.feed, hand.suspects):
             left = left[len(portion) :]
+            # Where nothing of this run went well yet, one failure is enough to doubt the others.
+            loaded = account.loaded + (hand.account.loaded if hand.account else 0)
+            evidence = EVIDENCE if loaded else 1
             try:
-                account += _settle_apart(hand, portion, run_id)
+                account += _settle_apart(hand, portion, run_id, evidence=evidence)
             except (UnexpectedError, TableMismatch, EnrichmentError) as error:
                 failures.append(error)
                 hand.held.give_back(portion)
@@ -181,13 +184,15 @@ def isolate(hand: InHand, run_id: str) -> Account:
     return account
 
 
-def _settle_apart(hand: InHand, portion: Sequence[Message], run_id: str) -> Account:
+def _settle_apart(
+    hand: InHand, portion: Sequence[Message], run_id: str, *, evidence: int
+) -> Account:
     with values_kept_out(feed=hand.feed.name, stage="isolate"):
         batch = decode_batch(hand.feed, portion, hand.keyring.settlement_key(hand.feed.name))
         apart = replace(hand, batch=batch, suspects=())
         if hand.feed.enrichment is not None:
-            apart = _enrich(apart, evidence=1)
-        settled = _load(_mask(apart), run_id, evidence=1).account
+            apart = _enrich(apart, evidence)
+        settled = _load(_mask(apart), run_id, evidence).account
         assert settled is not None  # noqa: S101 - it has been set right there
         return settled
 
