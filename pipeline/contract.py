@@ -5,7 +5,6 @@ the field and the rule, before anything runs.
 """
 
 import itertools
-import keyword
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from pipeline.enrichment import ENRICHED, Enrichment
 from pipeline.errors import ContractError
 from pipeline.masking.leaks import NATIONAL_IDS, Kind
 from pipeline.masking.policies import UNDECLARED, Drop, Keep, Policy
+from pipeline.reserved import PREFIXES, is_reserved
 from pipeline.types import Date, FieldType, Texts, Timestamp
 
 SENT_AT = "@sent_at"
@@ -27,17 +27,6 @@ _IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently
 _COLUMNS = 1_597  # Postgres takes 1,600, and a load adds three
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"}
 _SCHEMAS = ("pipeline", "pg_", "information_schema")
-# Words that Dagster refuses as the name of an asset, and what its jobs and ops are named with.
-_DAGSTERS = {
-    *keyword.kwlist,
-    *("context", "conf", "config", "meta", "arg_dict", "dict", "input_arg_dict"),
-    *("output_arg_dict", "int", "str", "float", "bool", "input", "output", "type"),
-}
-_PREFIXES = (
-    *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_", "dead_letters"),
-    *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_", "redrive_", "purge_", "look_"),
-    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary", "check_", "start_up"),
-)
 _QUEUE = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _LARGEST_MESSAGE = 2**20  # bytes
 _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
@@ -123,8 +112,9 @@ class Limits:
             yield "batch_bytes", f"must be at least {_LARGEST_MESSAGE}, the largest message of SQS"
         if self.max_runs * self.batch_messages > MOST_HELD:
             yield "max_runs", f"times batch_messages must be at most {MOST_HELD}"
-        if self.visibility_seconds > _VISIBILITY_LIMIT:
-            yield "visibility_seconds", f"must be at most {_VISIBILITY_LIMIT}, the limit of SQS"
+        for name in ("visibility_seconds", "hold_seconds"):  # also of all extensions together
+            if getattr(self, name) > _VISIBILITY_LIMIT:
+                yield name, f"must be at most {_VISIBILITY_LIMIT}, the limit of SQS"
         if self.hold_seconds < self.visibility_seconds + self.receive_seconds:
             yield "hold_seconds", "must cover visibility_seconds and receive_seconds"
         if self.run_age_seconds < self.hold_seconds:
@@ -188,8 +178,8 @@ class Feed:
 
     def _check_names(self) -> None:
         self._check_identifier(self.name, "name")
-        if self.name in _DAGSTERS or self.name.startswith(_PREFIXES):
-            self._refuse(f"name: no word of Python or Dagster, no prefix {', '.join(_PREFIXES)}")
+        if is_reserved(self.name):
+            self._refuse(f"name: no word of Python or Dagster, no prefix {', '.join(PREFIXES)}")
         for part in self.schema_and_table:
             self._check_identifier(part, "table")
         if self.schema_and_table[0].startswith(_SCHEMAS):

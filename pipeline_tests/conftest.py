@@ -7,4 +7,5 @@ pytest_plugins = [
     "pipeline_tests.privacy_fixtures",
     "pipeline_tests.audit_fixtures",
     "pipeline_tests.fetch_fixtures",
+    "pipeline_tests.delivery_fixtures",
 ]

@@ -1,5 +1,6 @@
 """Fixtures: one real Postgres for the test session, an empty database for each test."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from typing import Final
@@ -27,12 +28,19 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 @pytest.fixture
 def warehouse_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
     """The URL of a database that is empty, and gone after the test whoever is connected."""
+    with database(postgres_server) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def database(server: EmbeddedPostgres) -> Iterator[str]:
+    """The URL of an empty database, which is gone after the block whoever is connected."""
     name = f"warehouse_{next(_serial)}"
-    own = postgres_server.start()
+    own = server.start()
     _execute(own, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield f"{own.rpartition('/')[0]}/{name}"
     drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-    _execute(postgres_server.start(), drop)
+    _execute(server.start(), drop)
 
 
 def _execute(url: str, statement: sql.Composed) -> None:

@@ -65,9 +65,9 @@ class FreshApp(QueueApp):
     def release_waiting(self) -> None:
         self._app.release_waiting()
 
-    def replace(self) -> None:
-        """Begin with empty queues, and end the long polls on the old ones."""
-        old, self._app = self._app, QueueApp(self._fresh())
+    def replace(self, app: QueueApp | None = None) -> None:
+        """Begin with empty queues, or with those of an app; end the long polls on the old ones."""
+        old, self._app = self._app, app or QueueApp(self._fresh())
         if self._loop is not None:
             self._loop.call_soon_threadsafe(old.release_waiting)
 

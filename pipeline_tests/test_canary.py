@@ -127,6 +127,7 @@ def test_older_ones_that_were_left_behind_go_and_other_rows_and_newer_ones_stay(
 
 @pytest.mark.usefixtures("api")
 def test_one_that_is_no_row_in_time_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 19: nobody works the queue off."""
     monkeypatch.setenv(SECONDS, "1.2")
     result, check = fly()
     assert result.success

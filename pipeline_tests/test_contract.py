@@ -198,6 +198,10 @@ LIMIT_RULES: dict[str, tuple[dict[str, float], str]] = {
         {"visibility_seconds": 43_201, "hold_seconds": 50_000, "run_age_seconds": 50_000},
         "limits.visibility_seconds must be at most 43200, the limit of SQS",
     ),
+    "held for too long": (
+        {"hold_seconds": 43_201, "run_age_seconds": 50_000},
+        "limits.hold_seconds must be at most 43200, the limit of SQS",
+    ),
     "held for too short": (
         {"visibility_seconds": 600, "receive_seconds": 301},
         "limits.hold_seconds must cover visibility_seconds and receive_seconds",
@@ -255,6 +259,7 @@ def test_a_broken_feed_is_refused_with_its_rule(changes: dict[str, object], rule
 
 @pytest.mark.parametrize(("limits", "rule"), LIMIT_RULES.values(), ids=LIMIT_RULES)
 def test_broken_limits_are_refused_with_their_rule(limits: dict[str, float], rule: str) -> None:
+    """Faults 5, 6 and 14: what SQS allows, and what leaves a heartbeat its time."""
     with pytest.raises(ContractError) as caught:
         feed(limits=Limits(**limits))  # type: ignore[arg-type]
     assert rule in str(caught.value)

@@ -207,6 +207,7 @@ def test_large_integers_stay_exact(number: int) -> None:
 
 
 def test_a_hundred_levels_and_many_neighbours_are_not_too_deep() -> None:
+    """Fault 32."""
     assert decode(LOGINS, with_extra(levels(99))).unknown == 1
     assert decode(LOGINS, with_extra("[" + "[{}]," * 1_000 + "0]")).unknown == 1
 

@@ -75,7 +75,7 @@ class Leaking:
 def test_a_day_leaves_no_value_behind(
     world: World, canaries: Canaries, instance: dg.DagsterInstance, traces: Traces
 ) -> None:
-    """Invariant 4, over every way that a batch can go, and all that custodians do."""
+    """Invariant 4 and fault 36, over every way that a batch can go, and all that custodians do."""
     world.send(bodies(canaries))
     twice = [json.dumps(record(canaries, place)) for place in (300, 301)]
     world.send(twice, ["one event"] * 2)

@@ -42,6 +42,7 @@ def desk(warehouse_url: str, tmp_path: Path) -> Iterator[Desk]:
 
 
 def test_every_pseudonym_is_renewed_and_the_earlier_ones_still_open(desk: Desk) -> None:
+    """Fault 69."""
     desk.load(ANN, BOB, ANN)
     before = {column: desk.column(column) for column in (*RENEWED, *KEPT)}
     desk.keys.add_version()

@@ -175,6 +175,7 @@ def test_a_run_that_received_long_ago_still_counts(world: World, sensor: Sensor)
 
 
 def test_a_run_beyond_the_age_limit_counts_as_dead(world: World, sensor: Sensor) -> None:
+    """Fault 60."""
     fill(world)
     sensor.add_run(dg.DagsterRunStatus.STARTED, seconds_ago=LIMITS.run_age_seconds + 60)
     assert sensor.tick() == (1, "")
@@ -212,7 +213,7 @@ def test_a_success_ends_the_back_off(world: World, sensor: Sensor) -> None:
 
 
 def test_a_tick_is_one_call_and_never_receives(world: World, sensor: Sensor) -> None:
-    """Invariant 8: a message's receive count is for runs alone."""
+    """Invariant 8 and fault 63: a message's receive count is for runs alone."""
     fill(world, 20)
     sensor.tick()
     before = world.app.calls.copy()

@@ -164,6 +164,15 @@ class TestMessages:
         assert asked["MaxNumberOfMessages"] == 7
         assert asked["WaitTimeSeconds"] == 1
 
+    def test_attributes_of_others_are_not_even_asked_for(
+        self, sqs: SQSClient, queue: SqsQueue
+    ) -> None:
+        """Fault 36: what a producer has written there never gets here."""
+        with answered(sqs, "ReceiveMessage") as requests:
+            queue.receive(1)
+
+        assert _asked(requests[0])["MessageAttributeNames"] == ["event_id", "origin"]
+
     def test_the_depth_tells_waiting_from_held(self, queue: SqsQueue) -> None:
         assert queue.depth() == Depth(0, 0, 0)
         queue.send(_EVENTS)

@@ -182,6 +182,7 @@ def named(value: object) -> str:
 def test_a_sound_value_is_taken_in_canonical_form(
     kind: FieldType, value: object, canonical: Scalar
 ) -> None:
+    """Faults 33 and 38."""
     read = kind.read(value)
     assert (type(read), read) == (type(canonical), canonical)
 
@@ -190,6 +191,7 @@ def test_a_sound_value_is_taken_in_canonical_form(
 def test_an_unsound_value_is_refused_with_its_reason(
     kind: FieldType, value: object, reason: Reason
 ) -> None:
+    """Faults 33 and 38."""
     with pytest.raises(Refused) as caught:
         kind.read(value)
     assert caught.value.reason is reason
