@@ -21,7 +21,11 @@ VISIBILITY: Final = 120
 """Seconds for which a run that is gone keeps its messages from others."""
 
 _LIMITS: Final = Limits(
-    batch_messages=BATCH, receivers=2, receive_seconds=20.0, visibility_seconds=VISIBILITY
+    batch_messages=BATCH,
+    receivers=2,
+    receive_seconds=20.0,
+    visibility_seconds=VISIBILITY,
+    linger_messages=BATCH,
 )
 
 

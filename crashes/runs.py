@@ -1,7 +1,7 @@
 """Runs of the job, each in a process of its own, made to die where a rehearsal wants it."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -22,6 +22,12 @@ compute_logs:
   # What a worker prints goes where the rehearsal reads it.
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
+run_monitoring:
+  # As of the project's dagster.yaml, in seconds in place of minutes.
+  enabled: true
+  start_timeout_seconds: 30
+  max_runtime_seconds: 45
+  poll_interval_seconds: 5
 python_logs:
   managed_python_loggers: [pipeline]
   python_log_level: INFO
@@ -128,6 +134,26 @@ class Runs:
         said = self._home / f"said-{next(self._serial)}"
         pid = self._workers.start(command[command.index("api") :], environment, said)
         return Running(pid, run_id, said)
+
+    def command(self, *arguments: str) -> Running:
+        """Starts another command of `dagster`, over the same instance; it has no run."""
+        said = self._home / f"said-{next(self._serial)}"
+        return Running(self._workers.start(arguments, self._environment, said), "", said)
+
+    def known(self) -> Sequence[dg.DagsterRun]:
+        """Every run that Dagster knows."""
+        return self._instance.get_runs()
+
+    def launch(self, queued: dg.DagsterRun) -> Running:
+        """Starts a worker for a run that waits in Dagster's queue, as its daemon does."""
+        event = dg.DagsterEvent(dg.DagsterEventType.RUN_STARTING.value, queued.job_name)
+        self._instance.report_dagster_event(event, run_id=queued.run_id)
+        return self.start(run_id=queued.run_id)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What a worker is given."""
+        return self._environment
 
     def wait(self, running: Running) -> Ended:
         """Waits for the end of a worker, or until it is stopped."""

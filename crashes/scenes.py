@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from crashes import deaf
+from crashes import daemons, deaf, full_disk, starved
 from crashes.plan import MOMENTS, Moment, Rehearsal
 from crashes.rehearse import rehearse
 from crashes.runs import Runs
@@ -46,6 +46,10 @@ def act_all(stage: Stage, tell: Tell) -> None:
             with deaf.deaf_world(*stage.room(), workers) as (world, runs, server):
                 problems = deaf.lose_the_event_log(world, runs, server, moment)
                 tell(f"Dagster's database gone, {moment}", list(problems))
+    _, folder = stage.room()
+    with full_disk.small_disk(folder) as made:
+        name = "a full disk" if made else "a full disk: only root on Linux can make a small one"
+        tell(name, list(full_disk.fill(folder)) if made else [])
 
 
 def _scenes() -> Iterator[tuple[str, _Scene]]:
@@ -53,3 +57,10 @@ def _scenes() -> Iterator[tuple[str, _Scene]]:
     yield "woken while another one waits", wake_before_the_other
     for moment in MOMENTS:
         yield f"woken too late, {moment}", partial(wake_too_late, moment=moment)
+    for dies_at in daemons.MOMENTS:
+        yield f"daemon killed, {dies_at}", partial(daemons.die_at, moment=dies_at)
+    yield "Dagster killed", partial(daemons.die_together, kill=os.kill)
+    yield "Dagster killed with its run", partial(daemons.die_together, kill=os.killpg)
+    for what, limit in starved.WANTS.items() if starved.CAN_STARVE else ():
+        for moment in starved.MOMENTS:
+            yield f"{what}, {moment}", partial(starved.starve, limit=limit, moment=moment)

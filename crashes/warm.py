@@ -20,6 +20,7 @@ from typing import Final
 from dagster._cli import create_dagster_cli
 
 import crashes.deployed  # noqa: F401 - what the run executes
+from crashes.tick import tick
 
 # Its children end as every Python process does: threads are waited for, exit handlers called.
 _FORKS: Final = multiprocessing.get_context("fork")
@@ -32,9 +33,9 @@ def _become(arguments: Sequence[str], environment: Mapping[str, str], said: str)
         os.dup2(os.open(said, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), number)
     os.environ.clear()
     os.environ.update(environment)
-    create_dagster_cli().main(  # type: ignore[no-untyped-call] # it has no annotations
-        args=list(arguments), prog_name="dagster"
-    )
+    command = create_dagster_cli()  # type: ignore[no-untyped-call] # it has no annotations
+    command.add_command(tick)
+    command.main(args=list(arguments), prog_name="dagster")
 
 
 def _main() -> None:

@@ -10,6 +10,7 @@ from pipeline.contract import Feed
 from pipeline.errors import PipelineError, TableMismatch, WarehouseUnavailable
 from pipeline.masking.keyring import Keyring
 from pipeline.resources import postgres
+from pipeline.resources.bounded import BoundedConnection
 from pipeline.resources.outside import Outside
 from pipeline.warehouse import audit
 from pipeline.warehouse.tables import are_made, compare_keyring
@@ -34,6 +35,7 @@ def connected(
             connection.autocommit = True
             # A table without an index on the pseudonyms is read from end to end.
             connection.execute("SET statement_timeout = '1h'")
+            connection.patience += 3_600
             yield connection
     except psycopg.Error as error:
         raise _translate(error, log_in, feed) from None
@@ -86,7 +88,7 @@ def check_keyring(connection: psycopg.Connection, keyring: Keyring, feed: Feed) 
     compare_keyring(connection, keyring)
 
 
-def _connect(url: str, feed: str | None) -> psycopg.Connection:
+def _connect(url: str, feed: str | None) -> BoundedConnection:
     try:
         return postgres.connect(url)
     except WarehouseUnavailable:

@@ -19,7 +19,9 @@ from pipeline.resources.sqs_client import Endpoint, make_client
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
-_LOOK_SECONDS = 3.0  # a tick has 60 s in Dagster, and 15 s behind some proxies
+LOOK_SECONDS = 3.0
+"""How long a look waits for an answer: a tick has 60 s in Dagster, and 15 s behind some proxies."""
+
 _RUN_SECONDS = 30.0
 _PROBE_SECONDS = 1.0
 _SEND_SECONDS = 5.0  # somebody waits for the answer
@@ -203,12 +205,12 @@ class SendOnly:
 
 @cache  # one entry per feed, for the life of the process
 def _queue_for_a_look(endpoint: Endpoint, feed: Feed) -> SqsQueue:
-    client = make_client(endpoint, read_seconds=_LOOK_SECONDS)
+    client = make_client(endpoint, read_seconds=LOOK_SECONDS)
     return SqsQueue(client, feed, embedded=endpoint.embedded)
 
 
 @cache  # as above
 def _dead_letters_for_a_look(endpoint: Endpoint, feed: Feed) -> DeadLetterQueue | None:
     return find_dead_letters(
-        make_client(endpoint, read_seconds=_LOOK_SECONDS), feed, _queue_for_a_look(endpoint, feed)
+        make_client(endpoint, read_seconds=LOOK_SECONDS), feed, _queue_for_a_look(endpoint, feed)
     )

@@ -1,5 +1,6 @@
 """Connections to the warehouse, and what its refusals mean."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -14,6 +15,7 @@ from pipeline.errors import (
     WarehouseError,
     WarehouseUnavailable,
 )
+from pipeline.resources.bounded import BoundedConnection
 
 _PATIENCE = {
     "connect_timeout": 5,
@@ -112,7 +114,7 @@ def translate(error: psycopg.Error, *, feed: str | None = None) -> WarehouseErro
     )
 
 
-def connect(url: str) -> psycopg.Connection:
+def connect(url: str) -> BoundedConnection:
     """A connection that gives up on a dead peer long before the visibility timeout.
 
     Raises:
@@ -127,11 +129,14 @@ def connect(url: str) -> psycopg.Connection:
             remedy="Write PIPELINE_POSTGRES_URL, and those of custodian and owner where they are"
             " set, as postgresql://user:password@host:5432/database",
         ) from None
-    options = f"{_OPTIONS} {given.pop('options', '')}"
+    own = str(given.pop("options", ""))
     with translated():
         # What the URL says for itself comes last, and so wins.
-        merged: dict[str, Any] = {**_PATIENCE, **given, "options": options}
-        return psycopg.connect(psycopg.conninfo.make_conninfo(**merged))
+        merged: dict[str, Any] = {**_PATIENCE, **given, "options": f"{_OPTIONS} {own}"}
+        connection = BoundedConnection.connect(psycopg.conninfo.make_conninfo(**merged))
+    if "statement_timeout" in own:  # whoever allows more than we do is to wait for it
+        connection.patience = math.inf
+    return connection
 
 
 def copy(connection: psycopg.Connection, table: str, rows: Iterable[Sequence[object]]) -> None:
