@@ -9,9 +9,8 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline.consume.asset import ingest
-from pipeline.consume.batch import Decoded
+from pipeline.consume.batch import EVIDENCE, Decoded
 from pipeline.consume.enrich import Added, enrich
-from pipeline.consume.load import EVIDENCE
 from pipeline.consume.settlement import decode_batch
 from pipeline.contract import SENT_AT, Feed, Field, Limits
 from pipeline.enrichment import ENRICHED, Enrichment, Function, Record

@@ -2,12 +2,16 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final
 
 import pandas as pd
 
 from pipeline.masking.vault import VaultRow
 from pipeline.messages import Message
 from pipeline.reasons import Reason
+
+EVIDENCE: Final = 10
+"""So many records of a batch, and no others, that fail alike: then it is not the records."""
 
 
 @dataclass(frozen=True, slots=True)

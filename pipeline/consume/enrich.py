@@ -6,6 +6,7 @@ Which record ends where, and why: docs/enrichment.md.
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Collection, Coroutine, Iterator
@@ -15,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.consume.batch import Decoded, Reject
+from pipeline.consume.batch import EVIDENCE, Decoded, Reject
 from pipeline.consume.calls import Outcome, call_each
 from pipeline.contract import Feed
 from pipeline.decode import Enriched
@@ -56,10 +57,10 @@ def enrich(
         batch: The batch as it was decoded.
         settled: Keys that need none.
         until: The moment (`time.monotonic`) by which it is done.
-        evidence: From how many records on, if not one could be enriched, it is the service.
+        evidence: From how many records on nothing is quarantined if not one could be enriched.
 
     Raises:
-        EnrichmentError: Not one of so many records could be enriched, or the function keeps
+        EnrichmentError: Not one of ten or more records could be enriched, or the function keeps
             its event loop from going on.
     """
     enrichment = feed.enrichment
@@ -67,14 +68,16 @@ def enrich(
     places = [at for at, entry in enumerate(batch.entries) if entry.key not in settled]
     calls = call_each(enrichment, Enriched(feed), _records(feed, batch, places), until)
     outcome = _run_apart(calls, until)
-    if len(places) >= evidence and not outcome.rows:
+    if len(places) >= EVIDENCE and not outcome.rows:
         raise EnrichmentError(
             f"none of {len(places)} records could be enriched ({outcome.causes or 'no time'})",
             remedy="See whether its service is up; everything was released, nothing quarantined",
             feed=feed.name,
         )
     failed = [at for at in places if at not in outcome.rows]
-    rejects, released = _sort(batch, outcome, failed, deliveries=enrichment.deliveries)
+    is_in_doubt = len(places) >= evidence and not outcome.rows
+    deliveries = math.inf if is_in_doubt else enrichment.deliveries
+    rejects, released = _sort(batch, outcome, failed, deliveries=deliveries)
     kept = sorted(set(range(len(batch.entries))).difference(failed))
     batch = replace(
         batch,
@@ -98,7 +101,7 @@ def _records(feed: Feed, batch: Decoded, places: list[int]) -> Iterator[tuple[in
 
 
 def _sort(
-    batch: Decoded, outcome: Outcome, failed: list[int], *, deliveries: int
+    batch: Decoded, outcome: Outcome, failed: list[int], *, deliveries: float
 ) -> tuple[list[Reject], list[Message]]:
     """Of what could not be enriched: what is quarantined, and what is given back."""
     rejects: list[Reject] = []

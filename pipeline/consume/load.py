@@ -5,9 +5,8 @@ How one row comes of many deliveries: docs/decisions/0003-exactly-once-from-at-l
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
-from pipeline.consume.batch import Account, Decoded, Entry, Reject
+from pipeline.consume.batch import EVIDENCE, Account, Decoded, Entry, Reject
 from pipeline.consume.ports import (
     CHANCE,
     CLOCK,
@@ -28,9 +27,6 @@ from pipeline.reasons import Reason
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubles, with jitter
 _MANY_ALIKE = 100  # on the way through a batch, where the good rows may be yet to come
-
-EVIDENCE: Final = 10
-"""So many records of a batch, and no others, that fail alike: then it is not the records."""
 
 
 @dataclass(frozen=True, slots=True)

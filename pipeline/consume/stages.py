@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from pipeline.consume.batch import Account, Decoded
+from pipeline.consume.batch import EVIDENCE, Account, Decoded
 from pipeline.consume.calls import Outcome
 from pipeline.consume.enrich import enrich as add_to_each
 from pipeline.consume.held import Held
-from pipeline.consume.load import EVIDENCE, Load, settle
+from pipeline.consume.load import Load, settle
 from pipeline.consume.ports import CHANCE, CLOCK, Chance, Clock, Warehouse
 from pipeline.consume.receive import receive
 from pipeline.consume.settlement import decode_batch
