@@ -40,8 +40,15 @@ simulate: setup ## Drive the core through schedules of faults (ARGS="--steps 100
 bench: setup ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
-crashes: setup ## Kill run workers at every named point (ARGS="--point after_commit")
+# First the tests that end whole processes, which `make test` leaves out; ARGS ask for a part of the
+# matrix alone.
+crashes: setup ## Kill real processes at every step (ARGS="--point after_commit": a part only)
+	$(if $(ARGS),,$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal crashes/tests)
 	$(BIN)/python -m crashes $(ARGS)
+
+# Some minutes. A build that survives fails it.
+broken: setup ## Break the code on purpose; a test must see each (ARGS="no-ledger" tries one)
+	@$(BIN)/python -m broken_builds $(ARGS)
 
 chaos: setup ## Break everything for minutes, drain, report (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -m chaos $(ARGS)
@@ -60,4 +67,4 @@ clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test gateway check conformance simulate bench chaos lock clean crashes
+.PHONY: help setup demo dev stop test gateway check conformance simulate bench chaos lock clean crashes broken

@@ -1,5 +1,7 @@
 """The whole job in process: a batch ends in the right rows, and its checks tell if it did not."""
 
+import json
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any, LiteralString
@@ -9,6 +11,7 @@ import psycopg
 import pytest
 
 from pipeline.definitions import defs
+from pipeline_tests.samples import CANARY, login
 from pipeline_tests.world import CLOCK_DAY, World, sample_bodies
 
 PSEUDONYM = re.compile(r"v1\.([A-Za-z0-9_-]{27}|[A-Za-z0-9_-]{64})")
@@ -87,6 +90,24 @@ def test_a_server_whose_log_may_keep_rows_is_warned_of_once_a_run(
     told = capfd.readouterr().err
     assert told.count("Postgres's log may keep rows and values") == 1
     assert "log_statement is all; set" in told
+
+
+def test_no_line_of_a_run_holds_a_value(
+    world: World, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of a sound message, of a broken one, and of two that contradict each other."""
+    values = {"device_id": CANARY, "ip": "203.0.113.77"}
+    bodies = [login(**values), login(**values, user_id=None), login(**values, user_id="other")]
+    world.send([json.dumps(body) for body in bodies], ["event-1", "event-2", "event-1"])
+
+    with caplog.at_level(logging.INFO):
+        result = world.run()
+
+    assert result.success
+    assert world.query("SELECT count(*) FROM pipeline.quarantine") == [(2,)]
+    told = f"{caplog.text}{result.all_events}{capfd.readouterr()}"
+    assert "received 3: 1 rows, 2 rejects" in told
+    assert [value for value in values.values() if value in told] == []
 
 
 TAMPERING: dict[str, list[tuple[LiteralString, LiteralString]]] = {

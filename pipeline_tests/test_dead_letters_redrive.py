@@ -2,14 +2,18 @@
 
 import json
 import threading
-from dataclasses import replace
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
 import pytest
 
 from pipeline.errors import AuditRefused, QueueError, QueueMissing, SettingsError
+from pipeline.messages import Event, Refusals, Sent
+from pipeline.operate.dead_letters.copying import Copying
 from pipeline.operate.dead_letters.order import Tally, ways
-from pipeline.operate.dead_letters.redrive import redrive
+from pipeline.operate.dead_letters.redrive import find, redrive
+from pipeline.resources.sqs import SqsQueue
 from pipeline.resources.sqs_client import Endpoint
 from pipeline_tests.dead_letter_case import (
     DAYS,
@@ -165,6 +169,32 @@ def test_when_the_feeds_queue_refuses_the_letters_stay(world: World) -> None:
     assert recorded(world)[1:] == [
         ("redrive dead letters done", "broke off: copy, moved 10, failed 0")
     ]
+
+
+@dataclass
+class Picky:
+    """A feed's queue that refuses the first of a call for good, and the second for the moment."""
+
+    queue: SqsQueue
+
+    def send(self, events: Sequence[Event]) -> Sent:
+        if len(events) == 1:
+            return Sent((None,), Refusals(retry=tuple(events)))
+        sent = self.queue.send(events[2:])
+        refusals = Refusals(retry=(events[1],), final=(events[0],))
+        return Sent((None, None, *sent.message_ids), refusals)
+
+
+def test_what_the_feeds_queue_refuses_in_part_stays_a_dead_letter(world: World) -> None:
+    """Fault 8, of a redrive: only what is on the feed's queue is deleted."""
+    letters = bury(world, logins(10))
+    queue, tally = find(outside(world), USER_LOGINS), Tally()
+    picky = replace(queue, source=cast("SqsQueue", Picky(queue.source)))
+    copying = Copying(picky, bytes(32), order(), tally)
+    with pytest.raises(QueueError, match="refused 1 messages again and again"):
+        copying.run(threading.Event(), lambda: None)
+    assert tally == Tally(moved=8, failed=1)
+    assert (world.depth(), depth(world, letters)) == ((8, 0), (2, 0))
 
 
 def test_what_sqs_keeps_all_the_same_is_loaded_once(world: World) -> None:

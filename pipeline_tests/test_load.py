@@ -159,6 +159,17 @@ class TestTwice:
         assert again == Account(received=1, duplicate=1)
         assert users(warehouse) == ["user-0", "user-1", "user-2"]
 
+    def test_an_event_that_changed_its_content_alone_is_a_conflict_too(
+        self, warehouse: str
+    ) -> None:
+        """Fault 40: only the ledger knows what it said before."""
+        settle(batch(logins(3)), warehouse)
+
+        account = settle(batch([message(login(user_id="changed"), event_id="event-1")]), warehouse)
+
+        assert account == Account(received=1, quarantined=Counter(conflict=1))
+        assert users(warehouse) == ["user-0", "user-1", "user-2"]
+
     def test_runs_that_hold_the_same_messages_do_not_wait_in_a_circle(self, warehouse: str) -> None:
         """Fault 3: opposite orders, each row slow, so that both are at it at once."""
         ask(warehouse, "CREATE SEQUENCE statements")

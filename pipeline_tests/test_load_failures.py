@@ -40,6 +40,15 @@ class TestRefusals:
         assert caught.value.__cause__ is None
         assert counts(warehouse) == NOTHING
 
+    def test_an_outage_is_no_fault_of_a_few_rows_either(self, warehouse: str) -> None:
+        """Fault 49: so few that they would prove nothing against the table."""
+        on_insert(warehouse, "RAISE EXCEPTION USING ERRCODE = '53100';")
+
+        with pytest.raises(WarehouseUnavailable, match="53100"):
+            settle(batch(logins(3)), warehouse)
+
+        assert counts(warehouse) == NOTHING
+
     @pytest.mark.parametrize("state", ["42703", "42501", "42804", "23502", "XX000"])
     def test_what_a_person_must_mend_is_a_mismatch(self, warehouse: str, state: str) -> None:
         """Fault 51: nothing goes to the quarantine, not even what is broken itself."""

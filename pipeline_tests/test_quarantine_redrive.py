@@ -3,19 +3,24 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Final
 
+import psycopg
 import pytest
 
+from pipeline.consume.batch import Account
 from pipeline.errors import AuditRefused, QuarantineError, QueueError
+from pipeline.messages import Event, Sent
 from pipeline.operate.quarantine.choosing import choose
 from pipeline.operate.quarantine.redriving import Order, Redriven, redrive
 from pipeline.reasons import Reason
+from pipeline.resources.sqs import SqsQueue
 from pipeline_tests.access_case import member_of
 from pipeline_tests.quarantine_case import ALL, WHY, Ward, lacking, lenient, ward_in
-from pipeline_tests.samples import USER_LOGINS, login
+from pipeline_tests.samples import USER_LOGINS, eventually, login
 from pipeline_tests.world import CLOCK_DAY, World
 
 DAY: Final = 86_400
@@ -121,6 +126,35 @@ def test_what_is_quarantined_meanwhile_is_not_taken(ward: Ward) -> None:
     done = redrive(ward.outside, order, tell=lambda _: settle_at_once(ward))
     assert done == Redriven(sent=30)
     assert ward.reasons() == {"not_json": 60}
+
+
+def test_what_is_refused_again_before_the_redrive_has_committed_is_kept(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer is quick, and must not take for a duplicate what is about to leave."""
+    ward.world.send([lacking("user-1")])
+    ward.ingest()
+    send, consuming = SqsQueue.send, list[Future[Account]]()
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(ward.world.postgres_url) as onlooker:
+
+        def send_and_let_consume(queue: SqsQueue, events: Sequence[Event]) -> Sent:
+            sent = send(queue, events)
+            consuming.append(pool.submit(ward.ingest))
+            eventually(lambda: consuming[0].done() or somebody_waits(onlooker))
+            return sent
+
+        monkeypatch.setattr(SqsQueue, "send", send_and_let_consume)
+        assert ward.redrive() == Redriven(sent=1)
+        assert consuming[0].result().quarantined == {"missing": 1}
+    assert (ward.reasons(), ward.world.depth()) == ({"missing": 1}, (0, 0))
+
+
+def somebody_waits(onlooker: psycopg.Connection) -> bool:
+    """Whether a session of this database waits for another one."""
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    found = onlooker.execute(f"{waiting} AND datname = current_database()").fetchall()
+    onlooker.rollback()  # or it would see the same for ever
+    return bool(found)
 
 
 def test_what_the_queue_refuses_lies_where_it_lay(ward: Ward) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import psycopg
 import pytest
 
-from pipeline.errors import SettingsError
+from pipeline.errors import SettingsError, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
 from pipeline.operate.retention.portions import Pruned
 from pipeline.operate.retention.settings import LEDGER_FLOOR, Retention
@@ -226,6 +226,23 @@ def test_many_go_in_portions_each_of_which_commits(warehouse: str, loader: str) 
         assert connection.execute(statement).fetchone() == (1000,)
     assert left(warehouse, "ledger") == 1503
     assert prune(loader, portion=100) == {"ledger": 1500}
+    assert left(warehouse, "ledger") == 3
+
+
+def test_each_portion_has_committed_before_the_next_one_begins(warehouse: str, loader: str) -> None:
+    """The third one fails; what the first two have deleted is gone, and locked no more."""
+    put(warehouse, "ledger", [timedelta(days=40)] * 5)
+    ask(
+        warehouse,
+        "CREATE SEQUENCE public.portions;"
+        "CREATE FUNCTION public.fill_the_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF nextval('public.portions') = 3 THEN RAISE EXCEPTION USING ERRCODE = '53100'; END IF;"
+        " RETURN NULL; END $$;"
+        "CREATE TRIGGER fill_the_disk AFTER DELETE ON pipeline.ledger"
+        " FOR EACH STATEMENT EXECUTE FUNCTION public.fill_the_disk()",
+    )
+    with pytest.raises(WarehouseUnavailable, match="53100"):
+        prune(loader, portion=1)
     assert left(warehouse, "ledger") == 3
 
 

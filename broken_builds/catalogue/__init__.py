@@ -1,0 +1,29 @@
+"""All broken builds, by what they break."""
+
+from typing import Final
+
+from broken_builds.build import Build
+from broken_builds.catalogue import (
+    acknowledging,
+    alerting,
+    identifying,
+    loading,
+    masking,
+    redriving,
+    running,
+    sending,
+)
+from broken_builds.catalogue import retention as keeping
+
+CATALOGUE: Final[tuple[Build, ...]] = (
+    *acknowledging.BUILDS,
+    *loading.BUILDS,
+    *identifying.BUILDS,
+    *running.BUILDS,
+    *masking.BUILDS,
+    *redriving.BUILDS,
+    *sending.BUILDS,
+    *keeping.BUILDS,
+    *alerting.BUILDS,
+)
+"""In the order in which they are told."""
