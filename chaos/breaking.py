@@ -6,36 +6,26 @@ import itertools
 import os
 import random
 import signal
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
-from chaos.proxy import Commit
+import psycopg
+
+from chaos.faults import LASTS, Faults
+from chaos.hunter import Hunter
+from chaos.outages import Mend
 from chaos.schedule import Fault, Strike
 from chaos.stage import Stage
-from chaos.victims import Victims
+from chaos.workers import Moment, Worker
 
-_RETRY: Final = 0.3  # seconds until a strike that found no victim is tried again
-# How long each lasts, in seconds: the least and the most.
-_STOPPED: Final = (5.0, 45.0)  # on both sides of the visibility timeout
-_DOWN: Final = (0.3, 5.0)
-_AIM: Final = (0.0, 4.0)  # from the moment at which a worker may be hit
-_AT_START: Final = 0.15  # the share of workers that are hit early, perhaps before they work
-_LOOK: Final = 1.0
-_SILENT: Final = (3.0, 15.0)
-_HALF_OPEN: Final = (5.0, 30.0)
-_SLOW: Final = (5.0, 25.0)
-_LATENCY: Final = (0.005, 0.05)
-_HALF: Final = 0.5
+_RETRY: Final = 0.4  # seconds until a strike that found nothing to break is tried again
+_PUT_OFF: Final = (5.0, 60.0)  # while nothing is loaded; else all would strike at once afterwards
 _SIGNALS: Final = {
     Fault.KILL_WORKER: signal.SIGKILL,
     Fault.TERMINATE_WORKER: signal.SIGTERM,
     Fault.STOP_WORKER: signal.SIGSTOP,
-}
-_PROCESSES: Final = {
-    Fault.KILL_DAEMON: "daemon",
-    Fault.KILL_CODE_SERVER: "code server",
-    Fault.KILL_REST: "REST service",
 }
 
 
@@ -45,7 +35,7 @@ class Breaker:
     Attributes:
         planned: How many faults the plan has, by kind.
         done: How many there have been.
-        down: The processes that it has ended and not started again yet.
+        killed_at: How many workers were killed, by what they were at.
 
     Args:
         stage: What to break.
@@ -64,159 +54,105 @@ class Breaker:
         rng: random.Random,
         starving: Callable[[], bool],
     ) -> None:
-        self._stage, self._elapsed = stage, elapsed
-        self._serial = itertools.count()
+        self._stage, self._elapsed, self._starving = stage, elapsed, starving
+        self._rng, self._serial = rng, itertools.count()
         self._due: list[tuple[float, int, Callable[[], object]]] = []
-        self._broken: dict[int, Callable[[], object]] = {}
-        self._victims = Victims(stage.code_server.workers)
-        self._rng, self._starving = rng, starving
-        self._waiting: list[Strike] = []  # for a worker to hit
-        self._aimed: Counter[Fault] = Counter()
+        self._broken: dict[int, Mend] = {}
+        self._faults = Faults(stage, rng)
+        self._hunter = Hunter(stage.workers.look, stage.in_flight, rng)
         self._look_at = 0.0
         self.planned = Counter(strike.fault for strike in strikes)
         self.done: Counter[Fault] = Counter()
-        self.down: set[str] = set()
+        self.killed_at: Counter[Moment] = Counter()
         for strike in strikes:
             self._later(strike.at, functools.partial(self._strike, strike))
+
+    @property
+    def down(self) -> set[str]:
+        """The processes that it has ended and not started again yet."""
+        return self._faults.down
 
     def tick(self) -> None:
         """Does what is due."""
         while self._due and self._due[0][0] <= self._elapsed():
             heapq.heappop(self._due)[2]()
-        if self._waiting and self._elapsed() >= self._look_at and not self._starving():
+        if self._hunter and self._elapsed() >= self._look_at and not self._starving():
             self._look_at = self._elapsed() + _RETRY
-            self._aim_at_worker()
+            if (chosen := self._hunter.choose(self._elapsed())) is not None:
+                self._hit(*chosen)
 
     def mend_all(self) -> None:
         """Forgets what is left of the plan, and mends whatever is broken."""
         self._due.clear()
-        self._waiting.clear()
-        while self._broken:
-            _, mend = self._broken.popitem()
-            mend()
+        self._hunter.clear()
+        broken = deque(self._broken.values())
+        self._broken.clear()
+        while broken:
+            mend = broken.popleft()
+            try:
+                mend()
+            except psycopg.Error:  # Postgres is down, and its own start is further on
+                broken.append(mend)
+                time.sleep(_RETRY)
         self._stage.proxy.recover()
 
     def _strike(self, strike: Strike) -> None:
         if strike.fault in _SIGNALS:
-            self._waiting.append(strike)
-        elif not self._starving() and self._carry_out(strike):
-            self.done[strike.fault] += 1
-        else:
-            self._later(self._elapsed() + _RETRY, functools.partial(self._strike, strike))
-
-    def _carry_out(self, strike: Strike) -> bool:
-        """Brings a fault about; whether there was anything to break."""
-        proxy, chance = self._stage.proxy, strike.chance
-        match strike.fault:
-            case Fault.KILL_POSTGRES:
-                return self._kill_postgres(chance)
-            case Fault.KILL_DAEMON | Fault.KILL_CODE_SERVER | Fault.KILL_REST:
-                return self._kill_process(strike)
-            case Fault.RESET:
-                return proxy.reset() > 0
-            case Fault.HALF_OPEN:
-                return self._half_open(chance)
-            case Fault.SILENCE:
-                proxy.go_silent()
-                self._mend_after(_between(_SILENT, chance), proxy.speak)
-            case Fault.LATENCY:
-                proxy.latency = _between(_LATENCY, chance)
-                self._mend_after(_between(_SLOW, chance), proxy.quicken)
-            case Fault.COMMIT_REQUEST:
-                proxy.lose_commit(Commit.REQUEST)
-            case Fault.COMMIT_ANSWER:
-                proxy.lose_commit(Commit.ANSWER)
-        return True
-
-    def _half_open(self, chance: float) -> bool:
-        if not self._stage.proxy.half_open():
-            return False
-        self._mend_after(_between(_HALF_OPEN, chance), self._stage.proxy.drop_numb)
-        return True
-
-    def _aim_at_worker(self) -> None:
-        """Chooses a worker for the kind that was least often, to be hit later than now.
-
-        A part is hit while it starts, the others while messages are held.
-        """
-        strike = min(self._waiting, key=lambda each: self._aimed[each.fault])
-        pid = self._victims.take(strike.chance)
-        if pid is None:
+            self._hunter.add(strike, self._elapsed())
             return
-        self._waiting.remove(strike)
-        self._aimed[strike.fault] += 1
-        if strike.chance < _AT_START:
-            self._hit_soon(strike, pid)
-        else:
-            self._hit_at_work(strike, pid)
+        if self._starving():
+            self._try_again(strike, self._rng.uniform(*_PUT_OFF))
+            return
+        mend = self._faults.begin(strike)
+        if mend is None:
+            self._try_again(strike, _RETRY)
+            return
+        self.done[strike.fault] += 1
+        if strike.fault in LASTS:
+            least, most = LASTS[strike.fault]
+            self._mend_after(least + strike.chance * (most - least), mend)
 
-    def _hit_at_work(self, strike: Strike, pid: int) -> None:
-        """Waits until messages are held, for as long as the worker lives."""
-        if self._stage.in_flight() or not self._victims.lives(pid):
-            self._hit_soon(strike, pid)
-        else:
-            again = functools.partial(self._hit_at_work, strike, pid)
-            self._later(self._elapsed() + _LOOK, again)
-
-    def _hit_soon(self, strike: Strike, pid: int) -> None:
-        moment = self._elapsed() + _between(_AIM, self._rng.random())
-        self._later(moment, functools.partial(self._hit_worker, strike, pid))
-
-    def _hit_worker(self, strike: Strike, pid: int) -> None:
-        if not self._signal(pid, _SIGNALS[strike.fault]):
-            self._aimed[strike.fault] -= 1
-            self._strike(strike)  # it was quicker: another one, then
+    def _hit(self, strike: Strike, worker: Worker) -> None:
+        """Hits a worker; what it was at is asked afterwards, when it cannot go on any more."""
+        if not self._signal(worker.pid, _SIGNALS[strike.fault]):
+            self._hunter.miss(worker)  # it was quicker: another one, then
+            self._strike(strike)
             return
         self.done[strike.fault] += 1
         if strike.fault is Fault.STOP_WORKER:
-            wake = functools.partial(self._signal, pid, signal.SIGCONT)
-            self._mend_after(_between(_STOPPED, strike.chance), wake)
+            least, most = LASTS[strike.fault]
+            wake = functools.partial(self._signal, worker.pid, signal.SIGCONT)
+            self._mend_after(least + strike.chance * (most - least), wake)
+        else:
+            early = worker.moment is Moment.STARTING  # it may have begun, and received nothing yet
+            at = worker.moment if early else self._stage.workers.moment(worker.run_id)
+            self.killed_at[at] += 1
 
     def _signal(self, pid: int, number: signal.Signals) -> bool:
-        """Sends a worker a signal; whether it was still there."""
+        """Sends a worker a signal; whether it was still there, for its id may be another's."""
         try:
-            if self._victims.lives(pid):
+            if pid in self._stage.code_server.workers():
                 os.kill(pid, number)
                 return True
         except ProcessLookupError:
             pass
         return False
 
-    def _kill_postgres(self, chance: float) -> bool:
-        if not self._stage.warehouse.is_alive():
-            return False
-        self._stage.warehouse.kill()
-        self._mend_after(_between(_DOWN, chance), self._stage.start_warehouse)
-        return True
-
-    def _kill_process(self, strike: Strike) -> bool:
-        name = _PROCESSES[strike.fault]
-        process = self._stage.processes[name]
-        if name in self.down or not process.is_alive():
-            return False
-        self.down.add(name)
-        process.kill(signal.SIGKILL if strike.chance < _HALF else signal.SIGTERM)
-        self._mend_after(_between(_DOWN, strike.chance), lambda: self._restart(name))
-        return True
-
-    def _restart(self, name: str) -> None:
-        self._stage.processes[name].start()
-        self.down.discard(name)
+    def _try_again(self, strike: Strike, seconds: float) -> None:
+        self._later(self._elapsed() + seconds, functools.partial(self._strike, strike))
 
     def _later(self, at: float, act: Callable[[], object]) -> int:
         serial = next(self._serial)
         heapq.heappush(self._due, (at, serial, act))
         return serial
 
-    def _mend_after(self, seconds: float, mend: Callable[[], object]) -> None:
+    def _mend_after(self, seconds: float, mend: Mend) -> None:
         def mend_once() -> None:
             self._broken.pop(serial)
-            mend()
+            try:
+                mend()
+            except psycopg.Error:
+                self._mend_after(_RETRY, mend)
 
         serial = self._later(self._elapsed() + seconds, mend_once)
         self._broken[serial] = mend
-
-
-def _between(bounds: tuple[float, float], chance: float) -> float:
-    least, most = bounds
-    return least + chance * (most - least)

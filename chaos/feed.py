@@ -1,4 +1,4 @@
-"""The feed that chaos drives: the project's own, with limits for many small runs."""
+"""The feeds that chaos drives: copies of one of the project's, with limits for many small runs."""
 
 from dataclasses import replace
 from typing import Final
@@ -9,22 +9,39 @@ from pipeline.contract import Feed, Limits
 DEAD_LETTERS: Final = "-dead-letter"
 """What follows the name of the queue in that of its dead-letter queue."""
 
-# Runs that were killed count as under way until they reach the age limit: of five places two or
-# three are theirs. A message is hidden for seconds only, so that a run which is stopped for a
-# while finds on waking that others have its messages.
+FEED: Final = "user_logins"
+"""The feed that is copied. It is driven itself: the REST service and the commands know it."""
+
+_COPIES: Final = ("_b", "_c")
+
+# Runs that were killed count as under way until the monitoring ends them: there is room for others
+# beside them, and a batch is so small that a backlog asks for them. A message is hidden for seconds
+# only, so that a run which is stopped for a while finds on waking that others have its messages.
 _LIMITS: Final = Limits(
-    batch_messages=5_000,
-    receive_seconds=12.0,
-    receivers=4,
+    batch_messages=1_500,
+    receive_seconds=10.0,
+    receivers=3,
     visibility_seconds=12,
     hold_seconds=40,
-    linger_seconds=5.0,
-    linger_messages=1_000,
-    max_runs=5,
-    run_age_seconds=55.0,
+    linger_seconds=12.0,
+    linger_messages=600,
+    max_runs=4,
+    run_age_seconds=50.0,
 )
 
 
-def chaos_feed() -> Feed:
-    """The logins of `pipeline/feeds/user_logins.py`, with the limits of chaos."""
-    return replace(feeds.find("user_logins"), limits=_LIMITS)
+def chaos_feeds() -> tuple[Feed, ...]:
+    """Logins three times over, each with a queue, a table and a sensor of its own.
+
+    After a run that failed a feed pauses. Three of them seldom do so at the same time.
+    """
+    first = replace(feeds.find(FEED), limits=_LIMITS)
+    return first, *(
+        replace(
+            first,
+            name=f"{first.name}{end}",
+            queue=f"{first.queue}{end}",
+            table=f"{first.table}{end}",
+        )
+        for end in _COPIES
+    )

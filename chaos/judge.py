@@ -1,5 +1,6 @@
 """Asks every oracle about a run that has drained, and puts together its report."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,42 +21,43 @@ from pipeline.contract import Feed
 from pipeline.resources.sqs import EVENT_ID
 from pipeline_tests.canaries import Canaries
 
+_ENDS: Final = ("", DEAD_LETTERS)
 _HIDDEN_SECONDS: Final = 120.0  # longer than any message is hidden by a run that has ended
 
 
-def judge(
-    order: Order, stage: Stage, feed: Feed, canaries: Canaries, *, happened: Happened
-) -> Report:
+def judge(order: Order, stage: Stage, canaries: Canaries, happened: Happened) -> Report:
     """Ends the processes, so that nothing is written any more, and asks.
 
     Args:
         order: What was asked for.
         stage: Drained, with Postgres and the queue up.
-        feed: What was driven.
         canaries: What was sent.
         happened: What was done.
     """
-    for name, process in stage.processes.items():
-        if name != "queue":
-            process.end()
-    queued, dead = (list(_left(stage, feed, f"{feed.queue}{end}")) for end in ("", DEAD_LETTERS))
+    stage.end_those_who_write()
+    left = {feed.name: [list(_left(stage, feed, f"{feed.queue}{end}")) for end in _ENDS]
+            for feed in stage.feeds}  # fmt: skip
     stage.processes["queue"].end()
     url = stage.warehouse.url
     stem = canaries.user(0).removesuffix("0")
-    logs = sorted(stage.place.accepted.iterdir())
     with psycopg.connect(url) as connection:
-        findings = compare(connection, feed, stem, sent=read_logs(logs), waiting=[*queued, *dead])
-        connection.rollback()
+        findings = {}
+        for feed in stage.feeds:
+            sent = read_logs(sorted(stage.place.accepted.glob(f"{feed.name}.*")))
+            waiting = itertools.chain(*left[feed.name])
+            findings[feed.name] = compare(connection, feed, stem, sent=sent, waiting=waiting)
+            connection.rollback()
         connection.autocommit = True
         connection.execute("CHECKPOINT")
     stage.warehouse.keep_log()
+    tables = [feed.schema_and_table[1] for feed in stage.feeds]
     return Report(
         order=order,
         happened=happened,
         findings=findings,
-        search=search(stage.place, canaries, url, feed.schema_and_table[1]),
+        search=search(stage.place, canaries, url, tables),
         runs=_runs(stage.place.dagster),
-        dead_letters=len(dead),
+        dead_letters=sum(len(dead) for _, dead in left.values()),
     )
 
 

@@ -1,7 +1,8 @@
 """The oracles over the warehouse after the drain: nothing lost, nothing doubled, all accounted."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -61,6 +62,7 @@ class Findings:
         ledger: Entries of the ledger.
         strangers: Rows of events that nobody sent, or that were refused.
         quarantined: Entries of the quarantine, by reason.
+        left: Entries that have left it, since they were redriven.
         batches: Rows of the account.
         account: Their sums: received, loaded, duplicate, quarantined, released.
         crooked: Rows of the account that do not add up.
@@ -74,9 +76,23 @@ class Findings:
     ledger: int
     strangers: int
     quarantined: dict[str, int] = field(default_factory=dict)
+    left: int = 0
     batches: int = 0
     account: dict[str, int] = field(default_factory=dict)
     crooked: int = 0
+
+
+def add_up(findings: Sequence[Findings]) -> Findings:
+    """The sums over some feeds."""
+    sums: dict[str, Any] = {}
+    for each in fields(Findings):
+        values = [getattr(found, each.name) for found in findings]
+        if isinstance(values[0], dict):
+            names = dict.fromkeys(name for value in values for name in value)
+            sums[each.name] = {name: sum(v.get(name, 0) for v in values) for name in names}
+        else:
+            sums[each.name] = sum(values)
+    return Findings(**sums)
 
 
 def compare(
@@ -124,6 +140,7 @@ def compare(
         ledger=ask("SELECT count(*) FROM pipeline.ledger WHERE feed = %(feed)s")[0],
         strangers=ask(_STRANGERS)[0],
         quarantined=dict(reasons),
+        left=ask("SELECT count(*) FROM pipeline.quarantine_left WHERE feed = %(feed)s")[0],
         batches=batches,
         account=dict(zip(names, sums, strict=True)),
         crooked=crooked,

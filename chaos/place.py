@@ -18,14 +18,28 @@ nux:
 concurrency:
   runs:
     # A run that was killed holds its place until the age limit below.
-    max_concurrent_runs: 10
+    max_concurrent_runs: 16
+# A launch waits until the worker is up, some seconds: one after the other would be too few.
+run_queue:
+  dequeue_use_threads: true
+  dequeue_num_workers: 4
+  # Else every run that waits fails at once while the code server is started again.
+  max_user_code_failure_retries: 5
+  user_code_failure_retry_delay: 10
 run_monitoring:
   enabled: true
-  start_timeout_seconds: 60
+  start_timeout_seconds: 90
   cancel_timeout_seconds: 20
-  max_runtime_seconds: 50
+  max_runtime_seconds: 35
   max_resume_run_attempts: 0
   poll_interval_seconds: 5
+sensors:
+  use_threads: true
+  num_workers: 4
+retention:
+  sensor:
+    purge_after_days:
+      skipped: 1
 python_logs:
   managed_python_loggers: [pipeline]
   python_log_level: INFO
@@ -92,7 +106,9 @@ class Place:
         """Where the daemon finds the code server."""
         return self.dagster / "workspace.yaml"
 
-    def environment(self, queue_url: str, postgres_url: str) -> dict[str, str]:
+    def environment(
+        self, queue_url: str, postgres_url: str, webhook_url: str = ""
+    ) -> dict[str, str]:
         """The environment that leads to this run's services, and to nothing of this machine."""
         return {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -108,7 +124,10 @@ class Place:
             "AWS_CONFIG_FILE": str(self.root / "no-aws-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.root / "no-aws-credentials"),
             "PIPELINE_POSTGRES_URL": postgres_url,
+            "PIPELINE_CUSTODIAN_URL": f"{postgres_url}?options=-c%20role%3Dcustodian",
             "PIPELINE_KEYRING": str(self.keyring),
+            "PIPELINE_ALERT_WEBHOOK_URL": webhook_url,
+            "PIPELINE_ALERT_WARNINGS": "1",
         }
 
 

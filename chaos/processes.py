@@ -46,6 +46,11 @@ class Process:
         """Whether it runs."""
         return self._running is not None and self._running.poll() is None
 
+    @property
+    def status(self) -> int | None:
+        """How it has ended the last time; None while it runs, or before it has."""
+        return None if self._running is None else self._running.poll()
+
     def kill(self, number: signal.Signals) -> None:
         """Sends it a signal that is to end it, and waits for that; its children live on."""
         if self._running is None:

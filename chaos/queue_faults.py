@@ -24,6 +24,14 @@ _DELETE: Final = "DeleteMessageBatch"
 _HIDE: Final = "ChangeMessageVisibilityBatch"
 _LOOK: Final = "GetQueueAttributes"
 
+_ANY_CALL: Final = (_RECEIVE, _SEND, "SendMessage", _DELETE, _HIDE, _LOOK, "GetQueueUrl")
+
+DOWN: Final = tuple(Rule(call, Fail("ServiceUnavailable")) for call in _ANY_CALL)
+"""For a while no queue does anything for anybody."""
+
+EXPIRED: Final = tuple(Rule(call, Fail("ExpiredToken")) for call in _ANY_CALL)
+"""For a while nobody's credentials are good."""
+
 RULES: Final = (
     # Of ten messages one comes twice in three of ten answers, one of thirty answers comes again
     # as a whole, and of ten deleted ones one comes back in two of ten: some 8 % of duplicates.

@@ -8,9 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from chaos.feed import chaos_feed
+from chaos.feed import chaos_feeds
 from chaos.identity import identity_of
-from chaos.witness import Durability
+from chaos.witness import Bystanders, Durability
 from pipeline.local.queue.process import main
 from pipeline.local.queue.witness import AskingWitness
 from pipeline.masking.key_file import KeyFile
@@ -24,10 +24,16 @@ def serve(url_file: Path, arguments: list[str]) -> int:
         url_file: Holds where Postgres is now.
         arguments: For the queue.
     """
-    feed = chaos_feed()
     keyring = KeyFile(Path(os.environ[KEYRING])).load()
-    identity = identity_of(feed, keyring.settlement_key(feed.name))
-    return main(arguments, AskingWitness(Durability(feed.name, identity, url_file.read_text)))
+    bystanders = Bystanders(
+        {
+            feed.queue: Durability(
+                feed.name, identity_of(feed, keyring.settlement_key(feed.name)), url_file.read_text
+            )
+            for feed in chaos_feeds()
+        }
+    )
+    return main(arguments, AskingWitness(bystanders))
 
 
 if __name__ == "__main__":

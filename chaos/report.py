@@ -1,19 +1,13 @@
 """What a chaos run came to: the figures, the verdict of each oracle, and how they are shown."""
 
 import json
-import os
-import platform
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Final
+from dataclasses import asdict, dataclass, field
 
-from chaos.oracles import Findings
+from chaos.enough import MESSAGES, POSTGRES_KILLS, WORKER_KILLS, least
+from chaos.machine import describe
+from chaos.oracles import Findings, add_up
 from chaos.search import Search
-
-# What a minute is to bring about, and the share of it below which a run proves too little.
-_WORKER_KILLS: Final = 100 / 60
-_POSTGRES_KILLS: Final = 30 / 60
-_ENOUGH: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,24 +51,30 @@ class Happened:
         planned: Faults of the harness that the plan has, by kind.
         faults: Those that have been.
         queue_faults: Faults of the queue, by kind.
-        worker_kills: SIGKILL and SIGTERM of run workers.
+        killed_at: SIGKILL and SIGTERM of run workers, by what they were at.
+        worker_kills: Those of workers that held messages, or had loaded some.
         postgres_kills: Of the postmaster.
         restarts: Starts after the first, by process.
         drain_seconds: From the last fault until the queue was empty; None if it never was.
         died: Processes that ended though nobody had ended them.
         witnessed: What the witness at the deletes has seen.
+        alerts: What the webhook was told, by code.
+        errands: How the commands ended that were run meanwhile.
     """
 
     sent: dict[str, int]
     planned: dict[str, int]
     faults: dict[str, int]
     queue_faults: dict[str, int]
+    killed_at: dict[str, int]
     worker_kills: int
     postgres_kills: int
     restarts: dict[str, int]
     drain_seconds: float | None
     died: list[str]
     witnessed: Witnessed
+    alerts: dict[str, int]
+    errands: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +99,25 @@ class Report:
     Attributes:
         order: What was asked for.
         happened: What was done.
-        findings: What the warehouse held afterwards.
+        findings: What the warehouse held afterwards, by feed.
         search: What the search for canaries found.
         runs: Dagster's runs, by status.
-        dead_letters: Messages on the dead-letter queue at the end.
+        dead_letters: Messages on the dead-letter queues at the end.
+        machine: What it ran on, without a name.
     """
 
     order: Order
     happened: Happened
-    findings: Findings
+    findings: dict[str, Findings]
     search: Search
     runs: dict[str, int]
     dead_letters: int
+    machine: str = field(default_factory=describe)
+
+    @property
+    def total(self) -> Findings:
+        """What the warehouse held of all feeds together."""
+        return add_up(list(self.findings.values()))
 
     @property
     def holds(self) -> bool:
@@ -119,8 +126,8 @@ class Report:
 
     def verdicts(self) -> Iterator[Verdict]:
         """Each oracle's verdict."""
-        found, happened = self.findings, self.happened
-        seen = happened.witnessed
+        found, happened = self.total, self.happened
+        seen, each_feed = happened.witnessed, self.findings.values()
         yield Verdict(
             "L: nothing lost",
             found.lost == found.without_row == 0,
@@ -129,7 +136,8 @@ class Report:
         )
         yield Verdict(
             "D: nothing doubled",
-            found.rows == found.events == found.ledger and found.strangers == 0,
+            all(each.rows == each.events == each.ledger for each in each_feed)
+            and found.strangers == 0,
             f"{found.rows:,} rows, {found.events:,} events, {found.ledger:,} in the ledger;"
             f" {found.strangers} that nobody sent",
         )
@@ -145,6 +153,8 @@ class Report:
         )
         yield Verdict("R: drained", *self._drained())
         yield Verdict("A: every message accounted for", *self._accounted())
+        alerts = sum(happened.alerts.values())
+        yield Verdict("people were told", alerts > 0, f"{alerts} alerts at the webhook")
         yield Verdict("nothing died by itself", not happened.died, ", ".join(happened.died) or "-")
         yield Verdict("enough happened", *self._enough())
 
@@ -155,31 +165,32 @@ class Report:
         return seconds <= bound, f"{seconds:.0f} s after the last fault, of {bound:.0f} s"
 
     def _accounted(self) -> tuple[bool, str]:
-        found, account = self.findings, self.findings.account
+        found = self.total
         quarantined = sum(found.quarantined.values())
-        holds = (
-            found.crooked == 0
-            and account["loaded"] == found.rows
-            and account["quarantined"] == quarantined
+        sums = ", ".join(f"{name} {count:,}" for name, count in found.account.items())
+        told = (
+            f"{sums}; {quarantined:,} in the quarantine, {found.left:,} redriven from it,"
+            f" {found.crooked} rows do not add up"
         )
-        sums = ", ".join(f"{name} {count:,}" for name, count in account.items())
-        told = f"{sums}; {quarantined:,} in the quarantine, {found.crooked} rows do not add up"
-        return holds, told
+        return all(map(_adds_up, self.findings.values())), told
 
     def _enough(self) -> tuple[bool, str]:
         minutes, happened = self.order.minutes, self.happened
         pairs = {
-            "accepted": (self.findings.accepted, 60 * self.order.rate * minutes),
-            "worker kills": (happened.worker_kills, _WORKER_KILLS * minutes),
-            "Postgres kills": (happened.postgres_kills, _POSTGRES_KILLS * minutes),
+            "accepted": (self.total.accepted, least(MESSAGES, minutes)),
+            "workers killed that had received": (
+                happened.worker_kills,
+                least(WORKER_KILLS, minutes),
+            ),
+            "Postgres kills": (happened.postgres_kills, least(POSTGRES_KILLS, minutes)),
         }
         # What a short run has once in its plan may find nothing to break.
         twice = [kind for kind, count in happened.planned.items() if count > 1]
         idle = [kind for kind in twice if happened.faults[kind] == 0]
         idle += [] if happened.queue_faults else ["faults of the queue"]
-        few = [name for name, (done, aimed) in pairs.items() if done < max(1, _ENOUGH * aimed)]
+        few = [name for name, (done, wanted) in pairs.items() if done < wanted]
         told = ", ".join(
-            f"{name} {done:,} of {aimed:,.0f}" for name, (done, aimed) in pairs.items()
+            f"{name} {done:,} of at least {wanted:,}" for name, (done, wanted) in pairs.items()
         )
         return not few and not idle, told + (f"; never: {', '.join(idle)}" if idle else "")
 
@@ -190,12 +201,12 @@ class Report:
 
     def to_markdown(self) -> str:
         """Everything, for people."""
-        happened, found = self.happened, self.findings
+        happened, found = self.happened, self.total
         lines = [
             "# Chaos report", "",
             f"- Command: `{self.order.command}`",
             f"- Seed: {self.order.seed}; minutes of faults: {self.order.minutes:g}",
-            f"- Machine: {platform.platform()}, {os.cpu_count()} cores",
+            f"- Machine: {self.machine}",
             f"- Verdict: **{'everything holds' if self.holds else 'NOT as it should be'}**", "",
             *_table("Oracle", "Verdict", [
                 (each.oracle, f"{'holds' if each.holds else '**broken**'}: {each.why}")
@@ -203,16 +214,29 @@ class Report:
             ]),
             *_counts("Answers to senders", happened.sent),
             *_counts("Account", found.account | {"batches": found.batches}),
+            *_counts("Rows, by feed", {name: each.rows for name, each in self.findings.items()}),
             *_counts("Quarantined, by reason", found.quarantined),
             *_counts("Dead letters", {"at the end": self.dead_letters}),
             *_counts("Faults", happened.faults),
+            *_counts("Run workers killed while they were", happened.killed_at),
             *_counts("Faults of the queue", happened.queue_faults),
             *_counts("Starts after the first", happened.restarts),
+            *_counts("Commands run meanwhile", happened.errands),
+            *_counts("Alerts, by code", happened.alerts),
             *_counts("Runs, by status", self.runs),
         ]  # fmt: skip
         for where, forms in self.search.hits.items():
             lines.append(f"- canary in {where}: {', '.join(forms)}")
         return "\n".join(lines) + "\n"
+
+
+def _adds_up(found: Findings) -> bool:
+    """Whether the account of a feed is that of its table and of its quarantine."""
+    return (
+        found.crooked == 0
+        and found.account["loaded"] == found.rows
+        and found.account["quarantined"] == sum(found.quarantined.values()) + found.left
+    )
 
 
 def _counts(title: str, counts: dict[str, int]) -> list[str]:

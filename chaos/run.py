@@ -5,12 +5,13 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from chaos.accepted import AcceptedLog, Answer
 from chaos.breaking import Breaker
-from chaos.feed import chaos_feed
+from chaos.feed import DEAD_LETTERS, FEED, chaos_feeds
 from chaos.identity import identity_of
 from chaos.judge import judge
 from chaos.place import HOST, Place
@@ -21,6 +22,8 @@ from chaos.schedule import Fault, plan
 from chaos.senders import OverRest, OverSqs, Sender, Way
 from chaos.stage import Stage
 from chaos.traffic import Traffic
+from chaos.workers import Moment
+from pipeline.contract import Feed
 from pipeline.produce.rest_client import RestClient
 from pipeline.resources.sqs import SqsQueue
 from pipeline_tests.canaries import Canaries
@@ -28,9 +31,8 @@ from pipeline_tests.canaries import Canaries
 _TICK: Final = 0.1
 _TELL: Final = 10.0
 _OVER_REST: Final = 0.1  # of the messages; each costs as much as ten over SQS
-_SQS_SENDERS: Final = 2
+_LETTERS: Final = 0.5  # messages a second that are put where SQS puts what failed too often
 _APART: Final = 10**9  # events of one sender at most
-_KILLS: Final = (Fault.KILL_WORKER, Fault.TERMINATE_WORKER)
 
 
 class ChaosRun:
@@ -43,9 +45,9 @@ class ChaosRun:
 
     def __init__(self, order: Order, root: Path) -> None:
         self._order = order
-        self._feed = chaos_feed()
+        self._feeds = chaos_feeds()
         self._canaries = Canaries()
-        self._stage = Stage(Place(root), self._feed, order.seed)
+        self._stage = Stage(Place(root), self._feeds, order.seed)
         self._senders: list[Sender] = []
         self._died: list[str] = []
 
@@ -62,39 +64,47 @@ class ChaosRun:
             self._stage.spoil_queue(())
             drained = self._drain()
             happened = self._happened(breaker, drained)
-            return judge(self._order, self._stage, self._feed, self._canaries, happened=happened)
+            return judge(self._order, self._stage, self._canaries, happened)
 
     @contextlib.contextmanager
     def _sending(self) -> Iterator[None]:
         """Starts the senders; at the end they are stopped whatever happened."""
-        identity = identity_of(self._feed, self._stage.keyring.settlement_key(self._feed.name))
         rest_url = f"http://{HOST}:{self._stage.rest_port}"
-        over_sqs = self._order.rate * (1 - _OVER_REST) / _SQS_SENDERS
         with RestClient(rest_url, None) as client:
-            ways: list[tuple[Way, float]] = [
-                (OverSqs(SqsQueue(self._stage.client(), self._feed)), over_sqs)
-                for _ in range(_SQS_SENDERS)
-            ]
-            rest = OverRest(client, self._feed.name), self._order.rate * _OVER_REST
-            for place, (way, rate) in enumerate([*ways, rest]):
-                rng = random.Random(f"{self._order.seed}/sender/{place}")  # noqa: S311 - sample data
-                traffic = Traffic(
-                    self._feed,
-                    self._canaries,
-                    identity,
-                    first=place * _APART,
-                    prefix=way.prefix,
-                    sound=way.sound,
-                    rng=rng,
-                )
-                log = AcceptedLog(self._stage.place.accepted / str(place))
-                self._senders.append(Sender(way, traffic, log, rate))
+            for place, (feed, way, rate) in enumerate(self._ways(client)):
+                self._senders.append(self._sender(place, feed, way, rate))
             for sender in self._senders:
                 sender.start()
             try:
                 yield
             finally:
                 self._stop_sending()
+
+    def _ways(self, client: RestClient) -> Iterator[tuple[Feed, Way, float]]:
+        """Each feed, the way to its queue, and messages a second."""
+        over_rest = self._order.rate * _OVER_REST
+        over_sqs = (self._order.rate - over_rest - _LETTERS) / len(self._feeds)
+        for feed in self._feeds:
+            yield feed, self._over_sqs(feed, feed.queue), over_sqs
+        (first,) = (feed for feed in self._feeds if feed.name == FEED)
+        yield first, OverRest(client, FEED), over_rest
+        yield first, self._over_sqs(first, f"{first.queue}{DEAD_LETTERS}"), _LETTERS
+
+    def _over_sqs(self, feed: Feed, queue: str) -> OverSqs:
+        return OverSqs(SqsQueue(self._stage.client(), replace(feed, queue=queue)))
+
+    def _sender(self, place: int, feed: Feed, way: Way, rate: float) -> Sender:
+        traffic = Traffic(
+            feed,
+            self._canaries,
+            identity_of(feed, self._stage.keyring.settlement_key(feed.name)),
+            first=place * _APART,
+            prefix=way.prefix,
+            sound=way.sound,
+            rng=random.Random(f"{self._order.seed}/sender/{place}"),  # noqa: S311 - sample data
+        )
+        log = AcceptedLog(self._stage.place.accepted / f"{feed.name}.{place}")
+        return Sender(way, traffic, log, rate)
 
     def _stop_sending(self) -> None:
         for sender in self._senders:
@@ -138,10 +148,10 @@ class ChaosRun:
             process.start()
         told = drained = 0.0
         while (elapsed := time.monotonic() - started) < self._order.drain_minutes * 60:
-            depth = self._stage.depth(self._feed.queue)
+            depth = sum(self._stage.depth(feed.queue) for feed in self._feeds)
             if depth == 0 and drained == 0.0:
                 drained = elapsed
-            if depth == 0 and not self._stage.code_server.workers():
+            if depth == 0 and not self._stage.at_work():
                 return drained
             if elapsed - told >= _TELL:
                 told = elapsed
@@ -155,12 +165,15 @@ class ChaosRun:
         sent: Counter[str] = Counter()
         for sender in self._senders:
             sent.update({answer.value: count for answer, count in sender.log.counts.items()})
+        self._stage.errands.count()
+        at = breaker.killed_at
         return Happened(
             sent=dict(sent),
             planned={fault.value: breaker.planned[fault] for fault in Fault},
             faults={fault.value: breaker.done[fault] for fault in Fault},
             queue_faults=told["faults"],
-            worker_kills=sum(breaker.done[fault] for fault in _KILLS),
+            killed_at={moment.value: at[moment] for moment in Moment},
+            worker_kills=at.total() - at[Moment.STARTING],
             postgres_kills=breaker.done[Fault.KILL_POSTGRES],
             restarts={
                 name: len(process.groups) - 1 for name, process in self._stage.processes.items()
@@ -168,15 +181,18 @@ class ChaosRun:
             drain_seconds=drained,
             died=self._died,
             witnessed=Witnessed(seen=seen["seen"], early=len(seen["violations"])),
+            alerts=dict(self._stage.webhook.codes),
+            errands=dict(self._stage.errands.ended),
         )
 
     def _tell(self, when: str, breaker: Breaker) -> None:
         accepted = sum(sender.log.counts[Answer.ACCEPTED] for sender in self._senders)
-        depth = self._stage.depth(self._feed.queue)
+        hidden = [self._stage.in_flight(feed.name) for feed in self._feeds]
         workers = len(self._stage.code_server.workers())
-        faults = breaker.done.total()
+        killed = breaker.killed_at
         print(
-            f"{when}: {accepted:,} accepted, {depth:,} on the queue, {workers} workers,"
-            f" {faults} faults",
+            f"{when}: {accepted:,} accepted, {hidden} in flight, {workers} workers,"
+            f" {breaker.done.total()} faults, killed {killed.total()}"
+            f" ({killed[Moment.STARTING]} early)",
             flush=True,
         )

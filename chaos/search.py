@@ -27,23 +27,24 @@ class Search:
     sighted: bool
 
 
-def search(place: Place, canaries: Canaries, url: str, table: str) -> Search:
+def search(place: Place, canaries: Canaries, url: str, tables: Sequence[str]) -> Search:
     """Searches files, what processes printed, the server's files and dumps.
 
     Args:
         place: The folder of the run; nothing writes to it any more.
         canaries: What to look for.
         url: Postgres.
-        table: The feed's table, of which the contract keeps the user id.
+        tables: Those of the feeds, of which the contract keeps the user id.
     """
     masked, users = canaries.masked_needles(), canaries.user_needles()
     everywhere = masked | users
     folders = [each for each in place.root.iterdir() if each != place.postgres]
     hits = found_under(folders, everywhere) | found_under([place.postgres], masked)
     everything = _dump(url)
+    without = [f"--exclude-table-data=*.{table}" for table in tables]
     for name, dump, needles in (
         ("pg_dump", everything, masked),
-        ("pg_dump but for the table", _dump(url, f"--exclude-table-data=*.{table}"), everywhere),
+        ("pg_dump but for the tables", _dump(url, *without), everywhere),
     ):
         if found := found_in(dump, needles):
             hits[name] = found

@@ -1,6 +1,7 @@
 """Everything that a chaos run consists of, started in order and ended whatever happens."""
 
 import contextlib
+import functools
 import json
 import socket
 import sys
@@ -12,12 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+from dagster._grpc.types import ExecuteRunArgs
 
-from chaos.feed import DEAD_LETTERS
+from chaos.errands import Errands
 from chaos.place import HOST, Place, free_port
 from chaos.processes import Process
 from chaos.proxy import PostgresProxy
+from chaos.queues import DEPTHS, IN_FLIGHT, count, make_queues
 from chaos.warehouse import Warehouse
+from chaos.webhook import Webhook
+from chaos.workers import Workers
 from pipeline.consume.readiness import check_sink
 from pipeline.contract import Feed
 from pipeline.local.queue.faults import Rule
@@ -28,21 +34,13 @@ from pipeline.resources.sqs_client import Endpoint, make_client
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.literals import QueueAttributeNameType
 
 _SOURCES: Final = Path(__file__).parents[1]
 _BIN: Final = Path(sys.executable).parent
-_RETENTION: Final = str(14 * 86_400)
-_MAX_RECEIVES: Final = "20"
 _START_SECONDS: Final = 60.0
 _CALL_SECONDS: Final = 30.0
 _ATTEMPTS: Final = 10  # the queue misbehaves to us too
-_IN_FLIGHT: Final = "ApproximateNumberOfMessagesNotVisible"
-_DEPTHS: Final[tuple["QueueAttributeNameType", ...]] = (
-    "ApproximateNumberOfMessages",
-    _IN_FLIGHT,
-    "ApproximateNumberOfMessagesDelayed",
-)
+_GLANCE_SECONDS: Final = 3.0
 
 
 class Stage:
@@ -50,16 +48,18 @@ class Stage:
 
     Args:
         place: Its folder, empty.
-        feed: What it drives.
+        feeds: What it drives.
         seed: For the queue.
     """
 
-    def __init__(self, place: Place, feed: Feed, seed: int) -> None:
-        self.place, self._feed, self._seed = place, feed, seed
+    def __init__(self, place: Place, feeds: Sequence[Feed], seed: int) -> None:
+        self.place, self.feeds, self._seed = place, feeds, seed
         self.warehouse = Warehouse(place.postgres, place.said / "postgres")
         self.proxy = PostgresProxy(self.warehouse.address)
+        self.webhook = Webhook(place.said / "webhook")
         self.rest_port, self._code_port = free_port(), free_port()
         self.processes: dict[str, Process] = {}
+        self.launched_again: list[Process] = []
         self.queue_url = ""
         self._url_file = place.temporary / "postgres-url"
 
@@ -78,14 +78,18 @@ class Stage:
         self.place.make(self._code_port)
         self.start_warehouse()
         self.proxy.start()
-        check_sink(self._feed, url=self.warehouse.url, keyring=KeyFile(self.place.keyring))
+        self.webhook.start()
+        for feed in self.feeds:
+            check_sink(feed, url=self.warehouse.url, keyring=KeyFile(self.place.keyring))
         proxied = self.warehouse.url.replace(
             "{}:{}".format(*self.warehouse.address()), f"{HOST}:{self.proxy.port}"
         )
         self.queue_url = self._start_queue(self.place.environment("", proxied))
-        self._looking = self.client()
-        make_queues(self._looking, self._feed.queue)
-        self._start_the_rest(self.place.environment(self.queue_url, proxied))
+        self._looking, self._glancing = self.client(), self._glancer()
+        for feed in self.feeds:
+            make_queues(self._looking, feed.queue)
+        self._environment = self.place.environment(self.queue_url, proxied, self.webhook.url)
+        self._start_the_rest(self._environment)
 
     def start_warehouse(self) -> None:
         """Starts Postgres, or starts it again, and tells the witness where it is."""
@@ -97,19 +101,53 @@ class Stage:
         endpoint = Endpoint(self.queue_url, embedded=True)
         return make_client(endpoint, read_seconds=_CALL_SECONDS, connections=4, attempts=_ATTEMPTS)
 
+    def _glancer(self) -> "SQSClient":
+        """A client that waits for nothing, for whoever has no time to lose."""
+        endpoint = Endpoint(self.queue_url, embedded=True)
+        return make_client(endpoint, read_seconds=_GLANCE_SECONDS, connections=1, attempts=1)
+
     def depth(self, queue: str) -> int:
         """Messages on a queue, seen or not."""
-        return self._count(queue, _DEPTHS)
+        return count(self._looking, f"{self.queue_url}/{ACCOUNT}/{queue}", DEPTHS)
 
-    def in_flight(self) -> int:
-        """Messages of the feed's queue that somebody holds."""
-        return self._count(self._feed.queue, (_IN_FLIGHT,))
+    def in_flight(self, feed: str) -> int | None:
+        """Messages of a feed's queue that somebody holds; None while the queue does not say."""
+        (queue,) = (each.queue for each in self.feeds if each.name == feed)
+        with contextlib.suppress(ClientError, BotoCoreError):
+            return count(self._glancing, f"{self.queue_url}/{ACCOUNT}/{queue}", (IN_FLIGHT,))
+        return None
 
-    def _count(self, queue: str, names: Sequence["QueueAttributeNameType"]) -> int:
-        told = self._looking.get_queue_attributes(
-            QueueUrl=f"{self.queue_url}/{ACCOUNT}/{queue}", AttributeNames=names
+    @functools.cached_property
+    def workers(self) -> Workers:
+        """The run workers, as Dagster knows them."""
+        return Workers(self.place.dagster)
+
+    @functools.cached_property
+    def errands(self) -> Errands:
+        """What people do meanwhile."""
+        place = self.place
+        return Errands(_BIN / "pipeline", self._environment, place.temporary, place.said)
+
+    def launch_again(self, run_id: str) -> None:
+        """Starts one more worker for a run that has one, as a launcher that was in doubt does."""
+        run = self.workers.instance.get_run_by_id(run_id)
+        if run is None or run.job_code_origin is None:
+            return
+        arguments = ExecuteRunArgs(
+            run.job_code_origin, run_id, self.workers.instance.get_ref()
+        ).get_command_args()
+        command = [sys.executable, "-m", "dagster", *arguments[arguments.index("api") :]]
+        said = self.place.said / "launched-again"
+        paths = self._environment | {"PYTHONPATH": str(_SOURCES)}
+        process = Process(command, paths, self.place.temporary, said)
+        process.start()
+        self.launched_again.append(process)
+
+    def at_work(self) -> bool:
+        """Whether any run worker lives, or somebody is at an errand."""
+        return bool(self.code_server.workers()) or any(
+            each.is_alive() for each in self.launched_again
         )
-        return sum(int(told["Attributes"][name]) for name in names)
 
     def count_batches(self) -> int | None:
         """How many batches have been loaded; None while Postgres is down."""
@@ -138,9 +176,22 @@ class Stage:
             told: dict[str, Any] = json.load(answer)
         return told
 
+    def end_those_who_write(self) -> None:
+        """Ends everything but Postgres and the queue; nothing is written any more."""
+        others = [process for name, process in self.processes.items() if name != "queue"]
+        for process in (*self.launched_again, *reversed(others)):
+            process.end()
+        if "errands" in vars(self):
+            self.errands.end()
+        if "workers" in vars(self):
+            self.workers.close()
+            del self.workers
+        self.webhook.stop()
+
     def end(self) -> None:
         """Ends every process; Postgres last."""
-        for process in reversed(self.processes.values()):
+        self.end_those_who_write()
+        for process in self.processes.values():
             process.end()
         self.proxy.stop()
         self.warehouse.stop()
@@ -168,6 +219,8 @@ class Stage:
         self._add("daemon", daemon, environment)
         rest = [str(_BIN / "pipeline"), "serve", "--port", str(self.rest_port), "--no-docs"]
         self._add("REST service", rest, environment)
+        web = [str(_BIN / "dagster-webserver"), "--host", HOST, "--port", str(free_port())]
+        self._add("web server", [*web, "--workspace", workspace], environment)
 
     def _add(self, name: str, arguments: list[str], environment: dict[str, str]) -> None:
         command = [sys.executable, *arguments]
@@ -175,19 +228,6 @@ class Stage:
         paths = environment | {"PYTHONPATH": str(_SOURCES)}
         self.processes[name] = Process(command, paths, self.place.temporary, said)
         self.processes[name].start()
-
-
-def make_queues(client: "SQSClient", name: str) -> None:
-    """Makes a queue and its dead-letter queue, as deploy would on AWS."""
-    retention: dict[QueueAttributeNameType, str] = {"MessageRetentionPeriod": _RETENTION}
-    dead = client.create_queue(QueueName=f"{name}{DEAD_LETTERS}", Attributes=retention)
-    arn = client.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
-    policy = {
-        "deadLetterTargetArn": arn["Attributes"]["QueueArn"],
-        "maxReceiveCount": _MAX_RECEIVES,
-    }
-    redrive: dict[QueueAttributeNameType, str] = {"RedrivePolicy": json.dumps(policy)}
-    client.create_queue(QueueName=name, Attributes=retention | redrive)
 
 
 def _wait_for(port: int) -> None:

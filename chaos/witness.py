@@ -1,10 +1,11 @@
 """Oracle C: at each delete, on a connection of its own, whether the message is durable already."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import psycopg
 
+from chaos.feed import DEAD_LETTERS
 from chaos.identity import Mark
 from pipeline.consume.settlement import Identity
 from pipeline.local.queue.errors import SqsError
@@ -62,3 +63,23 @@ class Durability:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+class Bystanders:
+    """Asks, at each delete, the one who knows the feed of the queue.
+
+    Args:
+        of: Who that is, by the queue's name.
+    """
+
+    def __init__(self, of: Mapping[str, Durability]) -> None:
+        self._of = of
+
+    def __call__(self, queue: str, message: Message) -> bool:
+        """As `Durability`; a dead letter may go once it is on the feed's queue again.
+
+        Whether it was is for the oracle of loss: nothing here sees both queues at once.
+        """
+        if queue.endswith(DEAD_LETTERS):
+            return True
+        return self._of[queue](queue, message)

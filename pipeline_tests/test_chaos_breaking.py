@@ -2,7 +2,6 @@
 
 import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -10,55 +9,17 @@ from typing import cast
 import pytest
 
 from chaos.breaking import Breaker
-from chaos.processes import Process
+from chaos.errands import Errand
 from chaos.progress import Progress
-from chaos.proxy import Commit, PostgresProxy
+from chaos.proxy import Commit
+from chaos.queue_faults import DOWN, RULES
 from chaos.schedule import Fault, Strike
 from chaos.stage import Stage
+from chaos.workers import Moment
+from pipeline_tests.chaos_stage import StandIn
 from pipeline_tests.samples import eventually
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 LONG = 1_000.0  # seconds after which everything is due
-
-
-class Warehouse:
-    """One that counts its lives."""
-
-    def __init__(self) -> None:
-        self.lives = 1
-        self.alive = True
-
-    def is_alive(self) -> bool:
-        return self.alive
-
-    def kill(self) -> None:
-        self.alive = False
-
-
-class StandIn:
-    """A stage with real processes and a real proxy, and no services behind them."""
-
-    def __init__(self, folder: Path) -> None:
-        self.warehouse = Warehouse()
-        self.proxy = PostgresProxy(lambda: ("127.0.0.1", 1))
-        names = ("daemon", "code server", "REST service")
-        self.processes = {name: Process(SLEEP, {}, folder, folder / name) for name in names}
-        self.code_server = self
-        self.children: list[subprocess.Popen[bytes]] = []
-        self.held = 1
-
-    def workers(self) -> list[int]:
-        return [child.pid for child in self.children if child.poll() is None]
-
-    def in_flight(self) -> int:
-        return self.held
-
-    def start_warehouse(self) -> None:
-        self.warehouse.alive = True
-        self.warehouse.lives += 1
-
-    def add_workers(self, count: int) -> None:
-        self.children += [subprocess.Popen(SLEEP) for _ in range(count)]
 
 
 @pytest.fixture
@@ -104,39 +65,69 @@ def test_a_worker_is_killed_while_it_holds_messages(
     stage: StandIn, fault: Fault, status: int
 ) -> None:
     hand = Hand(stage, Strike(1.0, fault, 0.9))
-    stage.add_workers(2)
-    stage.held = 0
+    idle, busy = stage.add_worker(Moment.CHECKING), stage.add_worker(Moment.LOADING)
     hand.tick(2.0)
-    hand.tick(3.5)
-    assert hand.breaker.done == {}
-    stage.held = 7
-    hand.tick(5.0)
-    hand.tick(20.0)
-    assert stage.children[1].wait(10) == status
+    hand.tick(30.0)
+    assert busy.wait(10) == status
     assert hand.breaker.done == {fault: 1}
-    assert stage.children[0].poll() is None
+    assert hand.breaker.killed_at == {Moment.LOADING: 1}
+    assert idle.poll() is None
+
+
+def test_what_a_worker_was_at_is_what_its_log_says_once_it_is_dead(stage: StandIn) -> None:
+    stage.add_worker(Moment.MASKING)
+    look = stage.look()
+    stage.moments["run 1"] = Moment.LOADING
+    stage.look = lambda: look  # type: ignore[method-assign] # as it was a moment before
+    hand = Hand(stage, Strike(1.0, Fault.KILL_WORKER, 0.9))
+    hand.tick(30.0)
+    hand.tick(LONG)
+    assert hand.breaker.killed_at == {Moment.LOADING: 1}
+
+
+def test_a_worker_that_was_hit_while_it_started_counts_as_that(stage: StandIn) -> None:
+    stage.add_worker(Moment.STARTING)
+    look = stage.look()
+    stage.moments["run 1"] = Moment.RECEIVING
+    stage.look = lambda: look  # type: ignore[method-assign] # as it was a moment before
+    hand = Hand(stage, *[Strike(1.0, Fault.KILL_WORKER, 0.1)] * 40)
+    hand.tick(2.0)
+    assert hand.breaker.killed_at == {Moment.STARTING: 1}
 
 
 def test_a_strike_without_a_victim_waits_and_does_not_count(stage: StandIn) -> None:
     hand = Hand(stage, Strike(1.0, Fault.KILL_WORKER, 0.1), Strike(1.0, Fault.RESET, 0.1))
     hand.tick(10.0)
     assert hand.breaker.done.total() == 0
-    stage.add_workers(2)
-    hand.tick(11.0)
+    stage.add_worker(Moment.ACKNOWLEDGING)
     hand.tick(LONG)
     assert hand.breaker.done == {Fault.KILL_WORKER: 1}
+
+
+def test_a_worker_that_was_quicker_than_the_strike_is_not_hit(stage: StandIn) -> None:
+    hand = Hand(stage, Strike(1.0, Fault.KILL_WORKER, 0.1))
+    quick = stage.add_worker(Moment.ACKNOWLEDGING)
+    quick.kill()
+    quick.wait()
+    hand.tick(2.0)
+    hand.tick(LONG)
+    assert hand.breaker.done.total() == hand.breaker.killed_at.total() == 0
+    slow = stage.add_worker(Moment.LOADING)
+    hand.tick(LONG + 30)
+    hand.tick(LONG + 60)
+    assert slow.wait(10) == -9
 
 
 def test_while_nothing_is_loaded_nothing_is_struck(stage: StandIn) -> None:
     faults = (Fault.KILL_WORKER, Fault.KILL_POSTGRES)
     hand = Hand(stage, *(Strike(1.0, fault, 0.1) for fault in faults))
-    stage.add_workers(2)
+    stage.add_worker(Moment.LOADING)
     hand.starving = True
     hand.tick(2.0)
-    hand.tick(20.0)
+    hand.tick(40.0)
     assert hand.breaker.done.total() == 0
     hand.starving = False
-    hand.tick(21.0)
+    hand.tick(41.0)
     hand.tick(LONG)
     assert hand.breaker.done == dict.fromkeys(faults, 1)
 
@@ -156,33 +147,76 @@ def test_progress_is_a_batch_more_within_ninety_seconds() -> None:
 
 def test_a_stopped_worker_goes_on_later(stage: StandIn) -> None:
     hand = Hand(stage, Strike(1.0, Fault.STOP_WORKER, 0.1))
-    stage.add_workers(2)
+    victim = stage.add_worker(Moment.LOADING).pid
     hand.tick(2.0)
-    hand.tick(12.0)
-    victim = stage.children[0].pid
+    hand.tick(30.0)
     eventually(lambda: state(victim) == "T")
     hand.breaker.mend_all()
     eventually(lambda: state(victim) != "T")
+    assert hand.breaker.killed_at.total() == 0
 
 
-def test_postgres_is_killed_and_started_again(stage: StandIn) -> None:
+def test_postgres_is_killed_and_started_again_until_it_is_up(stage: StandIn) -> None:
     hand = Hand(stage, Strike(1.0, Fault.KILL_POSTGRES, 0.5))
     hand.tick(2.0)
     assert not stage.warehouse.is_alive()
+    hand.tick(10.0)
+    assert not stage.warehouse.is_alive()
     hand.tick(LONG)
     assert stage.warehouse.is_alive()
-    assert (stage.warehouse.lives, hand.breaker.done) == (2, {Fault.KILL_POSTGRES: 1})
+    assert hand.breaker.done == {Fault.KILL_POSTGRES: 1}
 
 
 @pytest.mark.parametrize("chance", [0.1, 0.9])
 def test_a_process_is_ended_and_started_again(stage: StandIn, chance: float) -> None:
-    hand = Hand(stage, Strike(1.0, Fault.KILL_DAEMON, chance))
-    daemon = stage.processes["daemon"]
+    hand = Hand(stage, Strike(1.0, Fault.KILL_WEB, chance))
+    web = stage.processes["web server"]
     hand.tick(2.0)
-    assert (daemon.is_alive(), hand.breaker.down) == (False, {"daemon"})
+    assert (web.is_alive(), hand.breaker.down) == (False, {"web server"})
     hand.tick(LONG)
-    assert (daemon.is_alive(), hand.breaker.down) == (True, set())
-    assert len(daemon.groups) == 2
+    assert (web.is_alive(), hand.breaker.down) == (True, set())
+    assert len(web.groups) == 2
+
+
+@pytest.mark.parametrize("moment", Moment)
+def test_a_run_that_begins_is_launched_a_second_time(stage: StandIn, moment: Moment) -> None:
+    hand = Hand(stage, Strike(1.0, Fault.LAUNCH_TWICE, 0.5))
+    stage.add_worker(moment)
+    hand.tick(2.0)
+    begins = moment in {Moment.STARTING, Moment.RECEIVING}
+    assert stage.again == (["run 1"] if begins else [])
+    assert hand.breaker.done[Fault.LAUNCH_TWICE] == begins
+
+
+@pytest.mark.parametrize("fault", [Fault.QUEUE_DOWN, Fault.EXPIRED])
+def test_the_queue_refuses_for_a_while_and_misbehaves_as_before(
+    stage: StandIn, fault: Fault
+) -> None:
+    hand = Hand(stage, Strike(1.0, fault, 0.5))
+    hand.tick(2.0)
+    hand.tick(LONG)
+    assert stage.rules == [len(DOWN) + len(RULES), len(RULES)]
+
+
+def test_an_errand_is_run_once_at_a_time_and_killed_if_it_lasts(stage: StandIn) -> None:
+    hand = Hand(stage, *(Strike(at, Fault.REDRIVE_LETTERS, 0.5) for at in (1.0, 2.0)))
+    hand.tick(3.0)
+    assert stage.run_errands == [Errand.REDRIVE_LETTERS]
+    assert hand.breaker.done == {Fault.REDRIVE_LETTERS: 1}
+    hand.tick(300.0)
+    hand.tick(LONG)
+    assert hand.breaker.done == {Fault.REDRIVE_LETTERS: 2}
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault.READ_ONLY, Fault.NO_CONNECTIONS, Fault.LOCK, Fault.DISK_FULL]
+)
+def test_what_postgres_cannot_be_told_while_it_is_down_does_not_count(
+    stage: StandIn, fault: Fault
+) -> None:
+    hand = Hand(stage, Strike(1.0, fault, 0.5))
+    hand.tick(2.0)
+    assert hand.breaker.done.total() == 0
 
 
 def test_whatever_is_broken_is_mended_at_once_in_the_end(stage: StandIn) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from chaos.accepted import Answer, Record
 from chaos.identity import Mark, identity_of
-from chaos.oracles import Findings, compare
-from chaos.witness import Durability
+from chaos.oracles import Findings, add_up, compare
+from chaos.witness import Bystanders, Durability
 from pipeline.consume.settlement import Identity
 from pipeline.feeds.user_logins import FEED
 from pipeline.local.postgres import EmbeddedPostgres
@@ -179,3 +179,30 @@ def test_a_witness_that_cannot_see_refuses_the_delete_and_looks_again(url: str) 
     assert refused.value.status == 503
     assert witness("login-queue", delete(3, BODIES[3])) is True
     witness.close()
+
+
+def test_each_queue_has_a_witness_of_its_own_and_dead_letters_may_go(url: str) -> None:
+    known = Durability(FEED.name, identity(), lambda: url)
+    stranger = Durability("another", identity(), lambda: url)
+    bystanders = Bystanders({"login-queue": known, "other-queue": stranger})
+    assert bystanders("login-queue", delete(3, BODIES[3])) is True
+    assert bystanders("other-queue", delete(3, BODIES[3])) is False
+    assert bystanders("login-queue-dead-letter", delete(50, BODIES[3])) is True
+    known.close()
+    stranger.close()
+
+
+def test_what_has_left_the_quarantine_is_counted(warehouse: psycopg.Connection) -> None:
+    warehouse.execute(
+        "INSERT INTO pipeline.quarantine_left (feed, key, quarantined_at, how)"
+        " SELECT feed, key, quarantined_at, 'redriven' FROM pipeline.quarantine"
+    )
+    assert find(warehouse).left == 2
+
+
+def test_the_findings_of_some_feeds_are_added_up(warehouse: psycopg.Connection) -> None:
+    one = find(warehouse)
+    both = add_up([one, one])
+    assert (both.rows, both.accepted, both.batches) == (2 * ROWS, 14, 2)
+    assert both.quarantined == {"conflict": 2, "not_json": 2}
+    assert both.account["received"] == 16

@@ -5,7 +5,6 @@ from collections import Counter
 import pytest
 
 from chaos.schedule import Fault, plan
-from chaos.victims import Victims
 
 
 def test_a_seed_gives_the_same_plan_and_another_seed_another() -> None:
@@ -29,27 +28,10 @@ def test_even_a_short_run_meets_every_kind(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_an_hour_asks_for_the_kills_that_an_hour_is_to_have(seed: int) -> None:
     counts = Counter(each.fault for each in plan(seed, 3_600))
-    assert counts[Fault.KILL_WORKER] + counts[Fault.TERMINATE_WORKER] >= 100
+    assert counts[Fault.KILL_WORKER] + counts[Fault.TERMINATE_WORKER] >= 115  # some hit too early
     assert counts[Fault.KILL_POSTGRES] >= 30
 
 
 def test_a_longer_run_begins_as_a_shorter_one_of_the_same_seed() -> None:
     shorter, longer = plan(7, 1_200), plan(7, 3_600)
     assert longer[: len(shorter)] == shorter
-
-
-def test_no_worker_is_hit_twice_and_one_of_three_never() -> None:
-    living = [11, 12, 13, 14, 15, 16]
-    victims = Victims(lambda: living)
-    taken = [victims.take(0.0) for _ in range(5)]
-    assert sorted(each for each in taken if each) == [11, 12, 14, 15]
-    assert taken[4] is None
-
-
-def test_who_has_ended_is_no_victim() -> None:
-    living = [11, 12]
-    victims = Victims(lambda: living)
-    assert victims.take(0.9) == 12
-    living.clear()
-    assert victims.take(0.9) is None
-    assert not victims.lives(12)

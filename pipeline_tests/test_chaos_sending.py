@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from chaos.accepted import AcceptedLog, Answer, read_logs
-from chaos.feed import chaos_feed
+from chaos.feed import chaos_feeds
 from chaos.identity import Mark, identity_of
 from chaos.processes import Process, listed
-from chaos.queue_faults import RULES
+from chaos.queue_faults import DOWN, EXPIRED, RULES
 from chaos.senders import OverSqs, Sender
 from chaos.traffic import Parcel, Traffic
 from pipeline.consume.settlement import decode_batch
@@ -25,7 +25,7 @@ from pipeline.reasons import Reason
 from pipeline_tests.canaries import Canaries, found_in
 from pipeline_tests.samples import KEYRING, eventually, message
 
-FEED = chaos_feed()
+FEED = chaos_feeds()[0]
 SECRET = KEYRING.settlement_key(FEED.name)
 COUNT = 4_000
 
@@ -124,8 +124,8 @@ def test_only_what_the_queue_confirmed_counts_as_accepted(
 
 
 def test_the_rules_are_ones_that_the_queue_takes() -> None:
-    encoded = msgspec.json.encode(RULES)
-    assert msgspec.json.decode(encoded, type=list[Rule]) == list(RULES)
+    for rules in (RULES, DOWN, EXPIRED):
+        assert msgspec.json.decode(msgspec.json.encode(rules), type=list[Rule]) == list(rules)
 
 
 def test_a_process_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
