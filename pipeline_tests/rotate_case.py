@@ -1,7 +1,11 @@
 """What the tests of rotating share: persons, and what a custodian sees of them."""
 
+import contextlib
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, Final
+
+import psycopg
 
 from pipeline.operate.rotate import Order, Rotation, rotate
 from pipeline.operate.unmask import unmask
@@ -48,3 +52,17 @@ def assert_complete(desk: Desk, places: range, version: str) -> None:
         path = COLUMNS[column].path
         assert values(desk, column) == Counter(person(place)[path] for place in places)
         assert versions(desk, column) == {version}
+
+
+@contextlib.contextmanager
+def held_up(desk: Desk, after: int) -> Iterator[Any]:
+    """Holds the row behind so many that are not renewed, and tells who waits for it."""
+    with psycopg.connect(desk.url) as holder:
+        holder.execute(
+            "SELECT FROM shop.orders WHERE id = (SELECT id FROM shop.orders"
+            " WHERE sealed_ip LIKE 'v1.%%' ORDER BY ctid OFFSET %s LIMIT 1) FOR UPDATE",
+            (after,),
+        )
+        yield lambda: holder.execute(
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+        ).fetchall()

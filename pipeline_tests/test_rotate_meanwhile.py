@@ -1,26 +1,14 @@
 """Whatever goes on while a table is rotated, nothing is lost, doubled, or brought back."""
 
-import contextlib
-import json
-import multiprocessing
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import psycopg
 import pytest
 
-from pipeline.feeds import find
-from pipeline.masking.key_file import KeyFile
 from pipeline.masking.keyring import Keyring
-from pipeline.masking.policies import Encrypt
 from pipeline.operate.forget import by_value, forget
-from pipeline.operate.rotate import Order, rotate
-from pipeline.resources.outside import Outside
 from pipeline_tests.custody_case import COLUMNS, ORDERS, Desk, desk_at
 from pipeline_tests.outside_world import ask
 from pipeline_tests.rotate_case import (
@@ -28,12 +16,12 @@ from pipeline_tests.rotate_case import (
     BOB,
     RENEWED,
     assert_complete,
+    held_up,
     person,
     rotated,
     versions,
 )
-from pipeline_tests.samples import eventually, login
-from pipeline_tests.world import World
+from pipeline_tests.samples import eventually
 
 WAITING = (
     "SELECT 1 FROM pg_locks WHERE NOT granted AND database ="
@@ -65,43 +53,6 @@ def test_loads_go_on_meanwhile_also_with_the_earlier_key(desk: Desk) -> None:
     loads.join()
     rotated(desk).check()
     assert_complete(desk, range(600), "v2")
-
-
-def rotate_in_a_process(desk: Desk) -> None:
-    rotated(desk)
-
-
-def test_killed_at_any_moment_it_goes_on_where_it_was(desk: Desk) -> None:
-    desk.load(*(person(place) for place in range(400)))
-    desk.keys.add_version()
-    spawn = multiprocessing.get_context("spawn")
-    done = "SELECT count(*) FROM shop.orders WHERE sealed_ip LIKE 'v2.%'"
-    for _ in range(2):
-        (before,) = ask(desk.url, done)[0]
-        with held_up(desk, after=90) as waits:
-            process = spawn.Process(target=rotate_in_a_process, args=(desk,))
-            process.start()
-            eventually(waits, patience=60)
-            process.kill()
-            process.join()
-        (after,) = ask(desk.url, done)[0]
-        assert before < after < 400
-    rotated(desk).check()
-    assert_complete(desk, range(400), "v2")
-
-
-@contextlib.contextmanager
-def held_up(desk: Desk, after: int) -> Iterator[Any]:
-    """Holds the row behind so many that are not renewed, and tells who waits for it."""
-    with psycopg.connect(desk.url) as holder:
-        holder.execute(
-            "SELECT FROM shop.orders WHERE id = (SELECT id FROM shop.orders"
-            " WHERE sealed_ip LIKE 'v1.%%' ORDER BY ctid OFFSET %s LIMIT 1) FOR UPDATE",
-            (after,),
-        )
-        yield lambda: holder.execute(
-            "SELECT 1 FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-        ).fetchall()
 
 
 def test_a_row_that_somebody_holds_is_waited_for(desk: Desk) -> None:
@@ -162,33 +113,3 @@ def test_whoever_is_forgotten_meanwhile_does_not_come_back(desk: Desk) -> None:
 
     assert [each.partition(".")[0] for each in desk.column("customer")] == ["v2", "v2"]
     assert ask(desk.url, "SELECT count(DISTINCT subject) FROM pipeline.vault") == [(1,)]
-
-
-def test_runs_of_the_real_job_go_on_meanwhile(world: World) -> None:
-    """In processes of their own, one after the other, while this one rotates on and on."""
-    devices = [f"device {place}" for place in range(90)]
-    keys = KeyFile(world.keyring)
-    keys.load_or_make()
-    outside = Outside.of(world.environment)
-    order = Order(find("user_logins"), "a new key", "Eve", pages=1)
-    for first in range(0, 90, 30):
-        bodies = [json.dumps(login(device_id=device)) for device in devices[first : first + 30]]
-        world.send(bodies)
-        with subprocess.Popen(
-            [str(Path(sys.executable).with_name("pipeline")), "ingest", "user_logins"],
-            env=dict(world.environment),
-            stdout=subprocess.DEVNULL,
-        ) as process:
-            while first and process.poll() is None:
-                rotate(outside, order, lambda _line: None)
-        assert process.returncode == 0
-        keys.add_version()
-    rotate(outside, order, lambda _line: None).check()
-
-    tokens = [token for (token,) in world.query("SELECT masked_device_id FROM user_logins")]
-    column = next(each for each in order.feed.columns if each.name == "masked_device_id")
-    field_keys = keys.load().field_keys("user_logins", column.path)
-    assert isinstance(column.policy, Encrypt)
-    opened = [column.policy.open(token, column.type, field_keys) for token in tokens]
-    assert sorted(opened) == sorted(devices)
-    assert {token[:3] for token in tokens} == {"v4."}

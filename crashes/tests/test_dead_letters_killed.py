@@ -1,12 +1,11 @@
 """A redrive in a process of its own, killed at each of its calls: nothing is lost or doubled."""
 
 import subprocess
-import sys
-from pathlib import Path
 from typing import Final
 
 import pytest
 
+from pipeline_tests.crash_case import PIPELINE, START
 from pipeline_tests.dead_letter_case import (
     DAYS,
     bury,
@@ -19,8 +18,6 @@ from pipeline_tests.dead_letter_case import (
 from pipeline_tests.test_dead_letters_redrive import redriven
 from pipeline_tests.world import CLOCK_DAY, World
 
-PIPELINE: Final = Path(sys.executable).with_name("pipeline")
-START: Final = 60.0  # seconds within which a process must come to its moment
 COUNT: Final = 25
 
 MOMENTS: Final = {

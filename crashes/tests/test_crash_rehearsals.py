@@ -1,4 +1,4 @@
-"""Run workers that die and come back, for real; all moments and ends are in `make crashes`."""
+"""Run workers that die and come back, for real; all moments and ends are in the matrix."""
 
 import os
 from collections.abc import Iterator

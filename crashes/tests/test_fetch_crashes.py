@@ -15,12 +15,12 @@ from pipeline import feeds
 from pipeline.definitions import defs
 from pipeline.operate.drain import ingest_once
 from pipeline.produce.dispatch import ENTRIES
+from pipeline_tests.crash_case import START
 from pipeline_tests.fetch_case import FEED, QUICK, path, paths, record_of, take_events
 from pipeline_tests.fetch_process import fetch_all, fetching
 from pipeline_tests.upstream import LIST, Request, Server, Upstream
 from pipeline_tests.world import World
 
-START: Final = 60.0  # seconds within which a process must come to its moment
 RECORDS: Final = range(1, 31)
 
 AT_A_REQUEST: Final = {

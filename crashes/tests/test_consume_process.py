@@ -14,12 +14,11 @@ import pytest
 from pipeline.consume.readiness import check_sink
 from pipeline.feeds import find
 from pipeline.masking.key_file import KeyFile
+from pipeline_tests.crash_case import PIPELINE, START
 from pipeline_tests.samples import eventually, login
-from pipeline_tests.test_cli import PIPELINE
 from pipeline_tests.world import World, lock
 
 LOGINS = 520  # more than wait for company
-START = 60.0  # seconds within which a process must come to its moment
 
 
 def test_told_to_stop_while_it_receives_it_finishes_what_it_has_and_leaves_the_rest(

@@ -12,16 +12,16 @@ import dagster as dg
 import pytest
 
 from pipeline.sources import pokeapi
+from pipeline_tests.crash_case import START
 from pipeline_tests.fetch_case import paths
 from pipeline_tests.fetch_fixtures import MakeCase
 from pipeline_tests.fetch_jobs_case import deploy, surroundings
 from pipeline_tests.upstream import Reply, Request, Upstream
 
-CHECKOUT: Final = Path(__file__).parents[1]
+CHECKOUT: Final = Path(__file__).parents[2]
 KEY: Final = "0000000-0000200"
 COUNT: Final = 30
 BEFORE: Final = 15  # records that are answered before the process ends
-START: Final = 60.0  # seconds within which a process must come to its moment
 RUN: Final = f"""
 import dagster as dg
 from pipeline.definitions import defs

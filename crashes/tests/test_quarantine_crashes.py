@@ -1,22 +1,19 @@
 """A redrive in a process of its own, killed between any two steps: nothing is lost or doubled."""
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import psycopg
 import pytest
 
+from pipeline_tests.crash_case import PIPELINE, START
 from pipeline_tests.quarantine_case import Ward, lacking, lenient, ward_in
 from pipeline_tests.samples import eventually
 from pipeline_tests.world import CLOCK_DAY, World, lock
 
-PIPELINE: Final = Path(sys.executable).with_name("pipeline")
 MESSAGES: Final = 25
-START: Final = 60.0  # seconds within which a process must come to its moment
 
 AT_A_CALL: Final = {
     # name: which call of SendMessageBatch, whether the queue still performs it
