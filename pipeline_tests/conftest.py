@@ -1,5 +1,7 @@
 """What every test may ask for: a real Postgres, and an SQS that speaks the protocol."""
 
+import os
+
 pytest_plugins = [
     "pipeline_tests.queue_fixtures",
     "pipeline_tests.postgres_fixtures",
@@ -9,3 +11,8 @@ pytest_plugins = [
     "pipeline_tests.fetch_fixtures",
     "pipeline_tests.delivery_fixtures",
 ]
+
+
+def pytest_configure() -> None:
+    """Rich chooses colours when the command line is imported: those of no terminal."""
+    os.environ["TTY_COMPATIBLE"] = "0"

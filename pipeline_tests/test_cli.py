@@ -1,10 +1,8 @@
-"""The installed command, as a process: what it does, what it says, and how it fails."""
+"""The command line: what it does, what it says, and how it fails."""
 
 import gzip
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -12,16 +10,15 @@ from typing import Any, Final
 import pytest
 
 from pipeline.local import services
+from pipeline_tests.cli_case import alone, fails, pipeline, printed, process, succeeds
 from pipeline_tests.samples import login
 from pipeline_tests.world import World, sample_bodies
 
-PIPELINE: Final = Path(sys.executable).with_name("pipeline")
 COMMANDS: Final = (
     *("demo", "seed", "ingest", "status", "url", "dev", "stop"),
     *("unmask", "forget", "rotate", "migrate", "keys"),
     *("serve", "api-keys", "fetch", "produce", "consume"),
 )
-ERROR: Final = re.compile(r"error (E_[A-Z_]+): .+\n")
 
 
 @pytest.fixture
@@ -32,49 +29,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     services.stop(folder)
 
 
-def alone(folder: Path) -> dict[str, str]:
-    """An environment in which nothing is set but where the embedded services are."""
-    temporary = folder.with_name("temporary")
-    temporary.mkdir(exist_ok=True)
-    return {
-        "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
-        "HOME": str(folder.parent),
-        "TMPDIR": str(temporary),
-        "PIPELINE_LOCAL_DIR": str(folder),
-    }
-
-
-def pipeline(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """What the command does in an environment."""
-    return subprocess.run(
-        [str(PIPELINE), *arguments],
-        env=dict(environment),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-
-
-def succeeds(environment: Mapping[str, str], *arguments: str) -> str:
-    """What a command prints that does what it is asked, without a word of complaint."""
-    done = pipeline(environment, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def fails(environment: Mapping[str, str], *arguments: str) -> tuple[str, str]:
-    """The code and the text of the one error with which a command ends."""
-    done = pipeline(environment, *arguments)
-    assert done.returncode == 1
-    found = ERROR.fullmatch(done.stderr)
-    assert found, done.stderr
-    return found[1], found[0]
-
-
 def status(environment: Mapping[str, str]) -> dict[str, Any]:
     """The status of the feed `user_logins`."""
-    found: dict[str, Any] = json.loads(succeeds(environment, "status", "--json"))
+    found: dict[str, Any] = json.loads(printed(process(environment, "status", "--json")))
     assert list(found) == ["feeds"]
     feed: dict[str, Any] = found["feeds"]["user_logins"]
     return feed
@@ -85,10 +42,9 @@ def test_seed_ingest_status_and_stop_on_embedded_services(folder: Path, tmp_path
     environment = alone(folder)
     sample = tmp_path / "sample.json.gz"
     sample.write_bytes(gzip.compress(f"[{','.join(sample_bodies())}]".encode()))
-    assert succeeds(environment, "seed", "user_logins", "--file", str(sample)) == (
-        "sent 100 events to login-queue\n"
-    )
-    told = succeeds(environment, "ingest", "user_logins")
+    sent = process(environment, "seed", "user_logins", "--file", str(sample))
+    assert printed(sent) == "sent 100 events to login-queue\n"
+    told = printed(process(environment, "ingest", "user_logins"))
     assert "received 100: loaded 99, duplicate 0, quarantined 1, released 0" in told
     found = status(environment)
     (batch,) = found.pop("last_runs")
@@ -105,7 +61,7 @@ def test_seed_ingest_status_and_stop_on_embedded_services(folder: Path, tmp_path
     table = succeeds(environment, "status")
     assert "missing 1" in table
     assert batch["run_id"][:8] in table
-    assert succeeds(environment, "stop").startswith("stopped the embedded services;")
+    assert printed(process(environment, "stop")).startswith("stopped the embedded services;")
     assert succeeds(environment, "stop") == "no embedded services are running\n"
 
 
@@ -126,7 +82,7 @@ def test_the_demo_works_twice_and_leaves_nothing_behind(folder: Path) -> None:
         "AWS_REGION": "us-east-1",
     }
     for _ in range(2):
-        told = succeeds(environment, "demo")
+        told = printed(process(environment, "demo"))
         assert "every message is accounted for" in told
         assert re.search(r"quarantined +[1-9]\d* +\(", told)
         assert re.search(r"\bnot_json \d+", told)

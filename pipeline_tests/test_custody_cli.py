@@ -1,4 +1,4 @@
-"""The commands of a custodian, as processes: what they show, to whom, and what they record."""
+"""The commands of a custodian: what they show, to whom, and what they record."""
 
 import os
 import pty
@@ -13,15 +13,16 @@ import psycopg
 import pytest
 
 from pipeline.local import services
+from pipeline.warehouse.schema import HEAD
 from pipeline_tests.access_case import member_of
+from pipeline_tests.cli_case import ERROR, alone, fails, pipeline, printed, process, succeeds
 from pipeline_tests.custody_case import Desk, desk_at
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import CANARY, eventually
-from pipeline_tests.test_cli import alone, fails, pipeline, succeeds
+from pipeline_tests.test_unmask import declare_orders
 
 ANN: Final = {"email": "ann@x.org", "phone": "+49 30 1", "ip": "10.0.0.1"}
 BOB: Final = {"email": "bob@x.org", "phone": "+49 30 2", "ip": "10.0.0.2"}
-ERROR: Final = re.compile(r"error (E_[A-Z_]+): .+\n")
 # The command, in a deployment that has one more feed.
 WITH_ORDERS: Final = """
 import pipeline.feeds
@@ -38,11 +39,9 @@ def desk(warehouse_url: str, tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def environment(desk: Desk, tmp_path: Path) -> dict[str, str]:
+def environment(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The settings of a custodian."""
-    (tmp_path / "orders_feed.py").write_text(
-        "from pipeline_tests.custody_case import ORDERS as FEED\n__all__ = ['FEED']\n"
-    )
+    declare_orders(tmp_path, monkeypatch)
     return {
         "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
         "HOME": str(tmp_path),
@@ -56,17 +55,26 @@ def environment(desk: Desk, tmp_path: Path) -> dict[str, str]:
 
 
 def command(environment: Mapping[str, str], *arguments: str) -> list[str]:
+    """Starts a process with the same feeds."""
     program = WITH_ORDERS.format(folder=environment["FEEDS"])
     return [sys.executable, "-c", program, *arguments]
 
 
-def run(environment: Mapping[str, str], *arguments: str, given: str = "") -> tuple[int, str, str]:
+def run(
+    environment: Mapping[str, str], *arguments: str, given: str | bytes = ""
+) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a command."""
+    done = pipeline(environment, *arguments, given=given)
+    return done.returncode, done.stdout, done.stderr
+
+
+def run_apart(environment: Mapping[str, str], *arguments: str) -> tuple[int, str, str]:
+    """The same of a process."""
     done = subprocess.run(
         command(environment, *arguments),
         env=dict(environment),
         cwd=Path(__file__).parents[1],
-        input=given,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
@@ -110,9 +118,9 @@ def test_a_value_cannot_command_the_terminal(desk: Desk, environment: dict[str, 
     shown = f"{token}\ta\\x1b[2J\\tb\\r\\nc\\\\n\\u202ed\\x9b "
     arguments = ("unmask", "orders", "customer", token, *WHY)
 
-    assert run({**environment, "PYTHONIOENCODING": "utf-8"}, *arguments)[1] == f"{shown}\u00e9\n"
+    assert run(environment, *arguments)[1] == f"{shown}\u00e9\n"
     # A terminal that knows no such letter.
-    assert run({**environment, "PYTHONIOENCODING": "ascii"}, *arguments) == (
+    assert run_apart({**environment, "PYTHONIOENCODING": "ascii"}, *arguments) == (
         0,
         f"{shown}\\xe9\n",
         "",
@@ -153,6 +161,16 @@ def test_what_is_wrong_is_one_line_without_a_value(
     assert desk.audit() == []
 
 
+def test_bytes_that_are_no_text_are_no_reason(desk: Desk, environment: dict[str, str]) -> None:
+    """As a shell hands them to a process."""
+    given = (*("unmask", "orders", "customer", TOKEN), "--reason", os.fsdecode(b"\xff"))
+    status, out, err = run_apart(environment, *given)
+    found = ERROR.fullmatch(err)
+    assert found, err
+    assert (status, out, found[1]) == (1, "", "E_AUDIT_REFUSED")
+    assert desk.audit() == []
+
+
 def test_output_that_nobody_takes_is_one_clear_error(
     desk: Desk, environment: dict[str, str]
 ) -> None:
@@ -182,16 +200,9 @@ def test_what_is_not_one_value_forgets_nobody(
     desk: Desk, environment: dict[str, str], given: bytes
 ) -> None:
     desk.load(ANN)
-    done = subprocess.run(
-        command(environment, "forget", "orders", "customer", *WHY),
-        env=environment,
-        cwd=Path(__file__).parents[1],
-        input=given,
-        capture_output=True,
-        check=False,
-    )
-    assert b"E_TOKEN: this is not one value on one line" in done.stderr
-    assert (done.returncode, done.stdout) == (1, b"")
+    code, out, err = run(environment, "forget", "orders", "customer", *WHY, given=given)
+    assert "E_TOKEN: this is not one value on one line" in err
+    assert (code, out) == (1, "")
     assert desk.audit() == []
 
 
@@ -206,16 +217,10 @@ def test_a_value_from_another_system_may_end_as_lines_do_there(
 
 
 def test_bytes_that_are_no_text_are_refused(desk: Desk, environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        command(environment, "unmask", "orders", "customer", *WHY),
-        env=environment,
-        cwd=Path(__file__).parents[1],
-        input=b"\xff\xfe" + CANARY.encode(),
-        capture_output=True,
-        check=False,
-    )
-    assert b"E_TOKEN: number 1 " in done.stderr
-    assert CANARY.encode() not in done.stderr
+    given = b"\xff\xfe" + CANARY.encode()
+    _, _, err = run(environment, "unmask", "orders", "customer", *WHY, given=given)
+    assert "E_TOKEN: number 1 " in err
+    assert CANARY not in err
     assert desk.audit() == []
 
 
@@ -354,21 +359,26 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_everything_works_on_embedded_services_out_of_the_box(folder: Path) -> None:
+    """Each command that opens or changes something in a process of its own."""
     environment = alone(folder)
+
+    def works(*arguments: str) -> str:
+        return printed(process(environment, *arguments))
+
     for arguments in (("seed", "user_logins", "--count", "50"), ("ingest", "user_logins")):
-        succeeds(environment, *arguments)
+        works(*arguments)
     url = succeeds(environment, "url").strip()
     tokens = [token for (token,) in ask(url, "SELECT masked_ip FROM user_logins LIMIT 2")]
     opening = ("unmask", "user_logins", "masked_ip", *tokens, *WHY)
-    shown = succeeds(environment, *opening)
+    shown = works(*opening)
 
     assert shown.count("\t") == len(set(tokens))
-    succeeds(environment, "keys", "new-version")
-    assert "masked_ip: 50 values renewed" in succeeds(environment, "rotate", "user_logins")
+    works("keys", "new-version")
+    assert "masked_ip: 50 values renewed" in works("rotate", "user_logins")
     assert succeeds(environment, *opening) == shown
     deletion = ("forget", "user_logins", "masked_ip", "--pseudonym", tokens[0], "--delete-rows")
-    assert "rows deleted: 1\n" in succeeds(environment, *deletion, *WHY)
-    assert "version 0003" in succeeds(environment, "migrate")
+    assert "rows deleted: 1\n" in works(*deletion, *WHY)
+    assert f"version {HEAD}" in succeeds(environment, "migrate")
     code, _ = fails(environment, "unmask", "user_logins", "user_id", "x", *WHY)
     assert code == "E_CONTRACT"
     assert pipeline(environment, "unmask", "user_logins").returncode == 2

@@ -48,25 +48,37 @@ def desk(warehouse_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         yield desk
 
 
+@pytest.fixture(scope="module")
+def run() -> Iterator[Run]:
+    """Runs a job of the feed, in an instance that keeps nothing."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield running(instance)
+
+
 @pytest.fixture
-def run(home: Path) -> Iterator[Run]:
-    """Runs a job of the feed, in an instance that keeps everything below its home."""
+def kept_run(home: Path) -> Iterator[Run]:
+    """The same in an instance that keeps everything below its home; it is slow to make."""
     overrides = {"telemetry": {"enabled": False}}
+    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
+        yield running(instance)
+
+
+def running(instance: dg.DagsterInstance) -> Run:
+    """What runs a job of the feed in an instance."""
     definitions = dg.Definitions(
         jobs=custody_jobs(ORDERS),
         resources={"outside": OutsideResource(), "io_manager": dg.mem_io_manager},
         executor=dg.in_process_executor,
     )
-    with dg.DagsterInstance.local_temp(str(home), overrides=overrides) as instance:
 
-        def execute(job: str, **config: object) -> dg.ExecuteInProcessResult:
-            return definitions.resolve_job_def(job).execute_in_process(
-                run_config={"ops": {OPS[job]: {"config": config}}},
-                instance=instance,
-                raise_on_error=False,
-            )
+    def execute(job: str, **config: object) -> dg.ExecuteInProcessResult:
+        return definitions.resolve_job_def(job).execute_in_process(
+            run_config={"ops": {OPS[job]: {"config": config}}},
+            instance=instance,
+            raise_on_error=False,
+        )
 
-        yield execute
+    return execute
 
 
 def metadata(result: dg.ExecuteInProcessResult) -> Mapping[str, Any]:
@@ -141,7 +153,7 @@ def test_run_monitoring_leaves_a_rotation_time() -> None:
 
 
 def test_no_job_leaves_a_value_behind(
-    desk: Desk, run: Run, home: Path, capfd: pytest.CaptureFixture[str]
+    desk: Desk, kept_run: Run, home: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """In no event, log, run config or metadata, whether it succeeds or fails."""
     canaries = Canaries()
@@ -161,15 +173,15 @@ def test_no_job_leaves_a_value_behind(
         for name in ("customer", "phone", "sealed_ip", "ip")
     }
     for name, tokens in lists.items():
-        assert run("unmask_orders", column=name, pseudonyms=tokens, **WHY).success
-        assert not run("unmask_orders", column=name, pseudonyms=["x"], **WHY).success
-    assert "rows hold what does not open" in failure(run("rotate_orders"))
+        assert kept_run("unmask_orders", column=name, pseudonyms=tokens, **WHY).success
+        assert not kept_run("unmask_orders", column=name, pseudonyms=["x"], **WHY).success
+    assert "rows hold what does not open" in failure(kept_run("rotate_orders"))
     for name, tokens in lists.items():
-        run("forget_orders", column=name, pseudonyms=tokens[:1], **WHY)
+        kept_run("forget_orders", column=name, pseudonyms=tokens[:1], **WHY)
         given = {"column": name, "pseudonyms": tokens[1:2], **WHY}
-        assert run("forget_orders", **given, delete_rows=True).success
+        assert kept_run("forget_orders", **given, delete_rows=True).success
     ask(desk.url, "DROP TABLE shop.orders")
-    assert not run("rotate_orders").success
+    assert not kept_run("rotate_orders").success
 
     needles = canaries.masked_needles()
     assert found_under([home], needles) == {}

@@ -1,4 +1,4 @@
-"""`pipeline fetch`, as a process: what it fetches, what it says, how it is stopped and goes on."""
+"""`pipeline fetch`: what it fetches, what it says, how it is stopped and goes on."""
 
 import json
 import signal
@@ -9,11 +9,11 @@ from typing import Final
 
 import pytest
 
+from pipeline_tests.cli_case import PIPELINE, fails, pipeline, succeeds
 from pipeline_tests.fetch_case import FEED, Case, path, paths
 from pipeline_tests.fetch_fixtures import MakeCase
 from pipeline_tests.fetch_jobs_case import surroundings
 from pipeline_tests.samples import CANARY
-from pipeline_tests.test_cli import PIPELINE, fails, pipeline, succeeds
 from pipeline_tests.upstream import Reply, Request, Upstream, pokemon
 
 COUNT: Final = 12

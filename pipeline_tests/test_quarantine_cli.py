@@ -1,20 +1,17 @@
-"""The commands of the quarantine, as processes: what they show, to whom, and what they record."""
+"""The commands of the quarantine: what they show, to whom, and what they record."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from pipeline.operate.quarantine.looking import ask
+from pipeline_tests.cli_case import pipeline, process
 from pipeline_tests.quarantine_case import WHY, Ward, lacking, lenient, ward_in
 from pipeline_tests.samples import CANARY, USER_LOGINS
 from pipeline_tests.world import World
 
-PIPELINE: Final = Path(sys.executable).with_name("pipeline")
 REASON: Final = ("--reason", "ticket 12", "--by", "Eve")
 ODD: Final = f"{CANARY}\x9b2J\t\\n\u202e\u00e9"
 
@@ -29,14 +26,7 @@ def ward(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
 
 def run(ward: Ward, *arguments: str, status: int = 0) -> str:
     """What `pipeline quarantine` prints; of a failure, what it tells beside."""
-    done = subprocess.run(
-        [str(PIPELINE), "quarantine", *arguments],
-        env=ward.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    done = pipeline(ward.environment, "quarantine", *arguments)
     assert done.returncode == status, done.stderr
     return done.stderr if status else done.stdout
 
@@ -86,8 +76,9 @@ def test_a_redrive_says_what_it_would_do_and_does_it(ward: Ward) -> None:
     dry = run(ward, *arguments, "--dry-run")
     assert words(dry)[1][:3] == ["missing", "device_type", "2"]
     assert (ward.reasons()["missing"], ward.world.query("SELECT * FROM pipeline.audit")) == (2, [])
-    done = run(ward, *arguments, *REASON)
-    assert done.splitlines()[-1] == "redriven: 2"
+    done = process(ward.environment, "quarantine", *arguments, *REASON)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "redriven: 2"
     assert ward.ingest(lenient()).loaded == 2
 
 

@@ -35,9 +35,15 @@ def ward(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ward]:
         yield ward
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the instance of this module keeps everything."""
+    return tmp_path_factory.mktemp("dagster")
+
+
+@pytest.fixture(scope="module")
 def run(home: Path) -> Iterator[Run]:
-    """Runs a job, in an instance that keeps everything below its home."""
+    """Runs a job, in one instance for all: it takes a second to make."""
     definitions = dg.Definitions.merge(
         dg.Definitions(assets=[dg.AssetSpec("user_logins")]),
         quarantine([USER_LOGINS]),

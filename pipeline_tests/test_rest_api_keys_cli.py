@@ -12,7 +12,7 @@ import pytest
 from pipeline.cli import app
 from pipeline.errors import SettingsError
 from pipeline.produce.rest.senders import Sender, load_senders
-from pipeline_tests.test_cli import alone, pipeline
+from pipeline_tests.cli_case import alone, pipeline, process
 
 KEY: Final = re.compile(r"sk_(?P<sender>[a-z0-9_-]+)_[A-Za-z0-9_-]{43}\n")
 FEEDS: Final = ("user_logins", "pokemon", "messages")
@@ -190,7 +190,7 @@ def test_of_many_at_once_each_that_shows_a_key_has_written_it(
 
 def test_as_a_process_the_key_is_all_that_stands_on_standard_output(tmp_path: Path) -> None:
     environment = alone(tmp_path / "local") | {"PIPELINE_API_KEYS": str(tmp_path / "k.json")}
-    done = pipeline(environment, "api-keys", "new", "acme", "--feed", "user_logins")
+    done = process(environment, "api-keys", "new", "acme", "--feed", "user_logins")
     assert done.returncode == 0
     assert KEY.fullmatch(done.stdout)
     assert done.stderr == "acme: user_logins; 1 live key; 100 records a second\n"

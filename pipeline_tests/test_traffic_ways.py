@@ -27,11 +27,11 @@ from pipeline.produce.rest_client import RestClient
 from pipeline.produce.ways import CountedOutlet, Outcome, RestWay, SqsWay
 from pipeline.reasons import Reason
 from pipeline.resources.sqs import SqsQueue
+from pipeline_tests.cli_case import PIPELINE, fails, pipeline
 from pipeline_tests.outside_world import answered
 from pipeline_tests.queue_fixtures import client_for, new_queues, serving
 from pipeline_tests.rest_case import rest
 from pipeline_tests.samples import CANARY, USER_LOGINS, eventually
-from pipeline_tests.test_cli import PIPELINE, fails, pipeline
 from pipeline_tests.world import World, settings
 
 PROFILE = "[profile loads]\nregion = us-east-1\naws_access_key_id = AKIAPROFILE\n"
