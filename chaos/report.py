@@ -52,6 +52,7 @@ class Happened:
         faults: Those that have been.
         queue_faults: Faults of the queue, by kind.
         killed_at: SIGKILL and SIGTERM of run workers, by what they were at.
+        loaded_meanwhile: Rows that were loaded before the last fault had passed.
         worker_kills: Those of workers that held messages, or had loaded some.
         postgres_kills: Of the postmaster.
         restarts: Starts after the first, by process.
@@ -67,6 +68,7 @@ class Happened:
     faults: dict[str, int]
     queue_faults: dict[str, int]
     killed_at: dict[str, int]
+    loaded_meanwhile: int
     worker_kills: int
     postgres_kills: int
     restarts: dict[str, int]
@@ -178,6 +180,8 @@ class Report:
         minutes, happened = self.order.minutes, self.happened
         pairs = {
             "accepted": (self.total.accepted, least(MESSAGES, minutes)),
+            # What is loaded only once nothing is broken any more shows little.
+            "loaded meanwhile": (happened.loaded_meanwhile, least(MESSAGES // 2, minutes)),
             "workers killed that had received": (
                 happened.worker_kills,
                 least(WORKER_KILLS, minutes),

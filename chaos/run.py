@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -62,8 +63,10 @@ class ChaosRun:
             self._stop_sending()
             breaker.mend_all()
             self._stage.spoil_queue(())
+            faults_ended = datetime.now(UTC)
             drained = self._drain()
-            happened = self._happened(breaker, drained)
+            loaded = self._stage.count_loaded(faults_ended)
+            happened = self._happened(breaker, drained, loaded)
             return judge(self._order, self._stage, self._canaries, happened)
 
     @contextlib.contextmanager
@@ -159,7 +162,7 @@ class ChaosRun:
             time.sleep(_TICK * 5)
         return None
 
-    def _happened(self, breaker: Breaker, drained: float | None) -> Happened:
+    def _happened(self, breaker: Breaker, drained: float | None, loaded: int) -> Happened:
         told = self._stage.queue_counts()
         seen = told["witness"]
         sent: Counter[str] = Counter()
@@ -173,6 +176,7 @@ class ChaosRun:
             faults={fault.value: breaker.done[fault] for fault in Fault},
             queue_faults=told["faults"],
             killed_at={moment.value: at[moment] for moment in Moment},
+            loaded_meanwhile=loaded,
             worker_kills=at.total() - at[Moment.STARTING],
             postgres_kills=breaker.done[Fault.KILL_POSTGRES],
             restarts={

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -156,6 +157,15 @@ class Stage:
                 row = connection.execute("SELECT count(*) FROM pipeline.account").fetchone()
             return int(row[0]) if row else None
         return None
+
+    def count_loaded(self, before: datetime) -> int:
+        """How many rows had been loaded by some moment."""
+        with psycopg.connect(self.warehouse.url) as connection:
+            row = connection.execute(
+                "SELECT coalesce(sum(loaded), 0) FROM pipeline.account WHERE committed_at < %s",
+                (before,),
+            ).fetchone()
+        return int(row[0]) if row else 0
 
     def spoil_queue(self, rules: Sequence[Rule]) -> None:
         """Has the queue misbehave by these rules from now on; without any it behaves."""

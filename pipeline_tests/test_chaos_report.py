@@ -44,6 +44,7 @@ HAPPENED = Happened(
     faults={fault.value: 1 for fault in Fault},
     queue_faults={"duplicate": 40},
     killed_at={"starting": 1, "loading": 3},
+    loaded_meanwhile=15_000,
     worker_kills=3,
     postgres_kills=2,
     restarts={"daemon": 1},
@@ -111,6 +112,10 @@ def test_a_canary_breaks_p_and_is_told_by_place_and_form() -> None:
 
 def test_a_search_that_does_not_see_what_is_there_breaks_p() -> None:
     assert broken(replace(SOUND, search=replace(SOUND.search, sighted=False))) == ["P"]
+
+
+def test_what_is_loaded_only_when_nothing_is_broken_any_more_is_not_enough() -> None:
+    assert broken(happened(loaded_meanwhile=1_000)) == ["enough happened"]
 
 
 @pytest.mark.parametrize("seconds", [None, 121.0])
@@ -184,7 +189,9 @@ def test_an_hour_reaches_the_figures_of_an_hour(
         SOUND,
         order=replace(ORDER, minutes=60),
         findings={"a": replace(FOUND, accepted=accepted)},
-        happened=replace(HAPPENED, worker_kills=workers, postgres_kills=postgres),
+        happened=replace(
+            HAPPENED, loaded_meanwhile=250_000, worker_kills=workers, postgres_kills=postgres
+        ),
     )
     assert report.holds is green
 
