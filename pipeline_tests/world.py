@@ -17,6 +17,7 @@ import pytest
 from mypy_boto3_sqs import SQSClient
 from psycopg import sql
 
+import pipeline
 from pipeline import feeds
 from pipeline.definitions import defs
 from pipeline.operate.drain import ingest_once
@@ -119,6 +120,8 @@ def settings(endpoint: str, postgres_url: str, folder: Path) -> dict[str, str]:
     """The environment that leads to a queue and a warehouse, and to nothing of this machine."""
     return {
         "PATH": "/usr/bin:/bin:/usr/sbin:/sbin",
+        # Else a process that is started from a copy of the tree would run what is installed.
+        "PYTHONPATH": str(Path(pipeline.__file__).parents[1]),
         "HOME": str(folder),
         "AWS_ENDPOINT_URL_SQS": endpoint,
         "AWS_REGION": "us-east-1",
