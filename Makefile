@@ -1,6 +1,8 @@
 # Everything that a person does here, one short verb each. `make help` is made from the comments.
 
 BIN := .venv/bin
+# One more than there are cores, up to four: a test waits about as long as it works.
+WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -18,7 +20,7 @@ stop: ## Stop the embedded services; their data stays
 	@test ! -x $(BIN)/pipeline || $(BIN)/pipeline stop
 
 test: setup ## Run the tests (ARGS="-k ledger" chooses some)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 # Apart from `make test`, which needs nothing that is not in .venv.
 gateway: setup ## Test deploy/gateway against the nginx of this machine
@@ -43,7 +45,7 @@ bench: setup ## Run the benchmarks
 # First the tests that end whole processes, which `make test` leaves out; ARGS ask for a part of the
 # matrix alone.
 crashes: setup ## Kill real processes at every step (ARGS="--point after_commit": a part only)
-	$(if $(ARGS),,$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal crashes/tests)
+	$(if $(ARGS),,$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal crashes/tests)
 	$(BIN)/python -m crashes $(ARGS)
 
 # Some minutes. A build that survives fails it.
