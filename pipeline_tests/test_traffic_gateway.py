@@ -36,14 +36,22 @@ def test_an_answer_that_names_a_message_is_one(gateway: Server) -> None:
     "reply",
     [
         Reply(b"\x1f\x8bgarbled", 202, {"Content-Encoding": "gzip"}),
-        Reply(gzip.compress(TAKEN), 202, {"Content-Encoding": "gzip"}),  # nobody asked for it
+        Reply(gzip.compress(TAKEN), 202, {"Content-Encoding": "gzip"}),
         Reply(b"[" * 50_000, 202),
         Reply(b"\xff\xfe", 202),
         Reply(b" " * 1_000_000 + TAKEN, 202),
         Reply(b'{"message_id": "\\u0000"}', 202),
         Reply(b'{"message_id": "\\ud800"}', 202),
     ],
-    ids=lambda reply: repr(reply.body[:12]),
+    ids=[
+        "not gzip",
+        "gzip that nobody asked for",
+        "brackets without end",
+        "not UTF-8",
+        "a million spaces",
+        "a control character",
+        "half a surrogate pair",
+    ],
 )
 def test_what_names_no_message_is_none(reply: Reply, gateway: Server) -> None:
     answer = post(gateway, reply)
