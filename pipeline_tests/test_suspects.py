@@ -89,7 +89,7 @@ def test_what_ends_every_run_is_left_alone_in_the_end(
 
 
 def test_a_bug_that_one_message_meets_costs_only_that_message(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Fault 15: the run tells of it, and has settled all the others."""
     bodies = [json.dumps(login(user_id=f"user-{place}")) for place in range(5)]
@@ -106,6 +106,8 @@ def test_a_bug_that_one_message_meets_costs_only_that_message(
     (event,) = [each for each in failed.all_events if each.is_step_failure]
     assert "E_UNEXPECTED: ValueError in stage 'isolate'" in str(event.step_failure_data)
     assert "poison" not in str(failed.all_events)
+    told = [each.message for each in caplog.records if each.name == "pipeline.consume.stages"]
+    assert told[-1] == "received 6 = loaded 5 + duplicate 0 + quarantined 0 + released 1"
     assert world.query(
         "SELECT bool_and(received = loaded + duplicate + quarantined + released)"
         " FROM pipeline.account"

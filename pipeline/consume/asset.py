@@ -6,7 +6,7 @@ from dataclasses import replace
 import dagster as dg
 
 from pipeline.consume import stages
-from pipeline.consume.batch import Account
+from pipeline.consume.batch import NOTHING
 from pipeline.consume.calls import Outcome
 from pipeline.consume.checks import checks
 from pipeline.consume.metadata import column_schema, preview
@@ -148,7 +148,7 @@ def _ack(feed: Feed) -> dg.OpDefinition:
         if hand.suspects:
             apart = stages.isolate(hand, context.run_id)
             context.log.info("settled apart: %s", apart)
-            hand = replace(hand, account=(hand.account or Account(received=0)) + apart)
+            hand = replace(hand, account=(hand.account or NOTHING) + apart)
         result: dg.MaterializeResult[None] = dg.MaterializeResult(
             metadata=_metadata(feed, hand, left)
         )
@@ -159,7 +159,7 @@ def _ack(feed: Feed) -> dg.OpDefinition:
 
 
 def _metadata(feed: Feed, hand: InHand, left: int) -> dict[str, dg.MetadataValue | float | int]:
-    account = hand.account or Account(received=0)
+    account = hand.account or NOTHING
     seconds = hand.seconds
     entries = [*hand.batch.entries, *(reject.entry for reject in hand.batch.rejects)]
     ages = [

@@ -102,3 +102,7 @@ class Account:
             f"received {self.received} = loaded {self.loaded} + duplicate {self.duplicate}"
             f" + quarantined {self.quarantined.total()} + released {self.released}"
         )
+
+
+NOTHING: Final = Account(received=0)
+"""The account of no message."""

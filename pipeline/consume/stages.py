@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from pipeline.consume.batch import EVIDENCE, Account, Decoded
+from pipeline.consume.batch import EVIDENCE, NOTHING, Account, Decoded
 from pipeline.consume.calls import Outcome
 from pipeline.consume.enrich import enrich as add_to_each
 from pipeline.consume.held import Held
@@ -162,16 +162,16 @@ def isolate(hand: InHand, run_id: str) -> Account:
     Raises:
         PipelineError: A portion failed; what was not committed has been released.
     """
-    account, left = Account(received=0), list(hand.suspects)
+    left, settled = list(hand.suspects), list[Account]()
     failures: list[PipelineError] = []
-    with _stage(hand, "isolate"):
+    with _stage(hand, "isolate", of=len(left), settled=settled):
         for portion in portions(hand.feed, hand.suspects):
             left = left[len(portion) :]
             # Where nothing of this run went well yet, one failure is enough to doubt the others.
-            loaded = account.loaded + (hand.account.loaded if hand.account else 0)
-            evidence = EVIDENCE if loaded else 1
+            before = [*settled, hand.account] if hand.account else settled
+            evidence = EVIDENCE if any(each.loaded for each in before) else 1
             try:
-                account += _settle_apart(hand, portion, run_id, evidence=evidence)
+                settled.append(_settle_apart(hand, portion, run_id, evidence=evidence))
             except (UnexpectedError, TableMismatch, EnrichmentError) as error:
                 failures.append(error)
                 hand.held.give_back(portion)
@@ -181,7 +181,7 @@ def isolate(hand: InHand, run_id: str) -> Account:
                 hand.held.acknowledge(keep=left)
         if failures:
             raise failures[0]
-    return account
+    return sum(settled, NOTHING)
 
 
 def _settle_apart(
@@ -223,15 +223,25 @@ def _load(hand: InHand, run_id: str, evidence: int = EVIDENCE) -> InHand:
 
 
 @contextmanager
-def _stage(hand: InHand, name: str) -> Iterator[None]:
-    """A stage over a batch in hand: timed, released where it fails, and no value gets out."""
+def _stage(
+    hand: InHand, name: str, *, of: int | None = None, settled: Sequence[Account] = ()
+) -> Iterator[None]:
+    """A stage over a batch in hand: timed, released where it fails, and no value gets out.
+
+    Args:
+        hand: The batch.
+        name: The name of the stage.
+        of: With how many messages it begins, where not with those of the batch.
+        settled: What has been committed within the stage, for the account of one that fails.
+    """
     started = hand.ports.clock.monotonic()
     with values_kept_out(feed=hand.feed.name, stage=name):
         try:
             with hand.held.released_on_failure():
                 yield
         except BaseException:
-            received = hand.batch.received
-            _log.error("%s", Account(received=received, released=received))
+            done = sum(settled, NOTHING)
+            rest = (hand.batch.received if of is None else of) - done.received
+            _log.error("%s", done + Account(received=rest, released=rest))
             raise
     hand.seconds[name] = hand.ports.clock.monotonic() - started
