@@ -135,9 +135,9 @@ class Faults:
         self.down.discard(name)
 
     def _launch_twice(self) -> Mend | None:
-        """Launches a run again that has not begun to work, or has just begun."""
+        """Launches a run again whose worker starts; Dagster refuses it once that one has begun."""
         for worker in self._stage.workers.look():
-            if worker.moment in {Moment.STARTING, Moment.RECEIVING}:
+            if worker.moment is Moment.STARTING:
                 self._stage.launch_again(worker.run_id)
                 return _nothing
         return None

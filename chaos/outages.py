@@ -15,11 +15,26 @@ Mend = Callable[[], object]
 
 # We write even where nobody else may, and wait for nobody long.
 _OURS: Final = "-c default_transaction_read_only=off -c lock_timeout=2s -c statement_timeout=5s"
+# A run has its constraints checked as soon as its rows are staged. The account comes after that,
+# and whoever writes it has them wait for the commit again.
 _FULL: Final = """
 CREATE OR REPLACE FUNCTION public.chaos_full() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_WHEN = 'BEFORE' THEN
+        SET CONSTRAINTS ALL DEFERRED;
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION USING ERRCODE = '53100', MESSAGE = 'could not extend file';
 END $$
+"""
+_WAITS: Final = """
+CREATE TRIGGER chaos_waits BEFORE INSERT ON pipeline.account
+    FOR EACH ROW WHEN (NEW.feed = {feed}) EXECUTE FUNCTION public.chaos_full()
+"""
+_REFUSES: Final = """
+CREATE CONSTRAINT TRIGGER chaos_refuses AFTER INSERT ON pipeline.account
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.feed = {feed}) EXECUTE FUNCTION public.chaos_full()
 """
 
 
@@ -62,12 +77,9 @@ class Outages:
         return connection.close
 
     def disk_full(self, feed: Feed) -> Mend:
-        """Refuses the commit of whatever adds rows to the table of a feed."""
-        trigger = sql.SQL(
-            "CREATE CONSTRAINT TRIGGER chaos_full AFTER INSERT ON {} DEFERRABLE INITIALLY DEFERRED"
-            " FOR EACH ROW EXECUTE FUNCTION public.chaos_full()"
-        ).format(table_name(feed))
-        self._do(_FULL, trigger)
+        """Refuses the commit of every batch of a feed."""
+        triggers = (sql.SQL(each).format(feed=feed.name) for each in (_WAITS, _REFUSES))
+        self._do(_FULL, *triggers)
         return lambda: self._do("DROP FUNCTION IF EXISTS public.chaos_full() CASCADE")
 
     def _connect(self) -> psycopg.Connection:

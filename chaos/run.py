@@ -4,7 +4,7 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,17 +130,17 @@ class ChaosRun:
         told = 0.0
         while elapsed() < seconds:
             breaker.tick()
-            self._look_after(breaker)
+            self._look_after(breaker.down)
             if elapsed() - told >= _TELL:
                 told = elapsed()
                 self._tell(f"{told:5.0f} s of {seconds:.0f}", breaker)
             time.sleep(_TICK)
         return breaker
 
-    def _look_after(self, breaker: Breaker) -> None:
-        """Notices, and starts again, what has ended though nobody has ended it."""
+    def _look_after(self, down: Collection[str]) -> None:
+        """Notices, and starts again, what has ended and is not among those that chaos ended."""
         for name, process in self._stage.processes.items():
-            if not process.is_alive() and name not in breaker.down:
+            if not process.is_alive() and name not in down:
                 self._died.append(name)
                 process.start()
 
@@ -151,6 +151,7 @@ class ChaosRun:
             process.start()
         told = drained = 0.0
         while (elapsed := time.monotonic() - started) < self._order.drain_minutes * 60:
+            self._look_after(frozenset())
             depth = sum(self._stage.depth(feed.queue) for feed in self._feeds)
             if depth == 0 and drained == 0.0:
                 drained = elapsed
@@ -158,7 +159,12 @@ class ChaosRun:
                 return drained
             if elapsed - told >= _TELL:
                 told = elapsed
-                print(f"{elapsed:5.0f} s of draining, {depth:,} messages left", flush=True)
+                hidden = sum(self._stage.in_flight(feed.name) or 0 for feed in self._feeds)
+                print(
+                    f"{elapsed:5.0f} s of draining: {depth:,} messages left, {hidden:,} of them"
+                    " hidden",
+                    flush=True,
+                )
             time.sleep(_TICK * 5)
         return None
 

@@ -179,11 +179,11 @@ def test_a_process_is_ended_and_started_again(stage: StandIn, chance: float) -> 
 
 
 @pytest.mark.parametrize("moment", Moment)
-def test_a_run_that_begins_is_launched_a_second_time(stage: StandIn, moment: Moment) -> None:
+def test_a_run_that_has_not_begun_is_launched_a_second_time(stage: StandIn, moment: Moment) -> None:
     hand = Hand(stage, Strike(1.0, Fault.LAUNCH_TWICE, 0.5))
     stage.add_worker(moment)
     hand.tick(2.0)
-    begins = moment in {Moment.STARTING, Moment.RECEIVING}
+    begins = moment is Moment.STARTING
     assert stage.again == (["run 1"] if begins else [])
     assert hand.breaker.done[Fault.LAUNCH_TWICE] == begins
 

@@ -9,8 +9,11 @@ from psycopg import errors
 
 from chaos.feed import chaos_feeds
 from chaos.outages import Mend, Outages
+from pipeline.consume import load
+from pipeline.crash_points import CrashPoint
+from pipeline.errors import WarehouseUnavailable
 from pipeline.local.postgres import EmbeddedPostgres
-from pipeline_tests.load_case import prepared
+from pipeline_tests.load_case import batch, logins, prepared, settle
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import eventually
 
@@ -52,7 +55,6 @@ def can_write(url: str) -> bool:
     [
         (Outages.read_only, errors.ReadOnlySqlTransaction),
         (lambda outages: outages.lock(FEED), errors.LockNotAvailable),
-        (lambda outages: outages.disk_full(FEED), errors.DiskFull),
     ],
 )
 def test_a_write_is_refused_until_it_is_mended(
@@ -66,14 +68,20 @@ def test_a_write_is_refused_until_it_is_mended(
     eventually(lambda: can_write(url))
 
 
-def test_a_full_disk_is_met_at_the_commit_and_not_before(url: str) -> None:
+def test_a_full_disk_is_met_at_the_commit_and_not_before(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a run of that feed, whose constraints have been checked long before."""
     mend = Outages(lambda: url).disk_full(FEED)
-    with closing(psycopg.connect(url)) as connection:
-        connection.execute("INSERT INTO user_logins (user_id) VALUES ('full')")
-        with pytest.raises(errors.DiskFull):
-            connection.commit()
+    reached: list[CrashPoint] = []
+    monkeypatch.setattr(load, "reach", reached.append)
+    with pytest.raises(WarehouseUnavailable, match="53100"):
+        settle(batch(logins(3)), url)
+    assert reached[-1] is CrashPoint.BEFORE_COMMIT
+    assert can_write(url)
     mend()
-    assert ask(url, "SELECT count(*) FROM user_logins WHERE user_id = 'full'") == [(0,)]
+    settle(batch(logins(3)), url)
+    assert reached[-1] is CrashPoint.AFTER_COMMIT
 
 
 def test_no_connection_is_left_until_they_are_given_back(url: str) -> None:
@@ -86,8 +94,7 @@ def test_no_connection_is_left_until_they_are_given_back(url: str) -> None:
 def test_who_finds_a_table_locked_does_not_wait_for_long(url: str) -> None:
     outages = Outages(lambda: url)
     mend = outages.lock(FEED)
-    for begin in (outages.lock, outages.disk_full):
-        with pytest.raises(errors.LockNotAvailable):
-            begin(FEED)
+    with pytest.raises(errors.LockNotAvailable):
+        outages.lock(FEED)
     mend()
     assert can_write(url)
