@@ -121,12 +121,17 @@ class Breaker:
         self.done[strike.fault] += 1
         if strike.fault is Fault.STOP_WORKER:
             least, most = LASTS[strike.fault]
-            wake = functools.partial(self._signal, worker.pid, signal.SIGCONT)
+            self._stage.workers.stopped.add(worker.run_id)
+            wake = functools.partial(self._wake, worker)
             self._mend_after(least + strike.chance * (most - least), wake)
         else:
             early = worker.moment is Moment.STARTING  # it may have begun, and received nothing yet
             at = worker.moment if early else self._stage.workers.moment(worker.run_id)
             self.killed_at[at] += 1
+
+    def _wake(self, worker: Worker) -> None:
+        self._signal(worker.pid, signal.SIGCONT)
+        self._stage.workers.stopped.discard(worker.run_id)
 
     def _signal(self, pid: int, number: signal.Signals) -> bool:
         """Sends a worker a signal; whether it was still there, for its id may be another's."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
+from sqlalchemy.exc import OperationalError
 
 _PID: Final = re.compile(r"Started process for run \(pid: (\d+)\)")
 _LIVE: Final = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
@@ -57,6 +58,10 @@ class Worker:
 class Workers:
     """Looks at the runs of the feeds' jobs; a few milliseconds each.
 
+    Attributes:
+        stopped: Runs whose workers stand still, and so does what they are at. One that was stopped
+            while it wrote keeps a file locked: who asks waits for half a minute in vain.
+
     Args:
         home: DAGSTER_HOME.
     """
@@ -64,19 +69,31 @@ class Workers:
     def __init__(self, home: Path) -> None:
         self.instance = dg.DagsterInstance.from_config(str(home))
         self._pids: dict[str, int] = {}
+        self._moments: dict[str, Moment] = {}
+        self.stopped: set[str] = set()
 
     def look(self) -> list[Worker]:
         """The workers that have begun and of whose end Dagster has not heard.
 
-        One that was killed is among them until the monitoring notices.
+        One that was killed is among them until the monitoring notices. While somebody keeps the
+        file of all runs locked there is nobody.
         """
-        runs = self.instance.get_runs(dg.RunsFilter(statuses=_LIVE), limit=_MOST)
+        try:
+            runs = self.instance.get_runs(dg.RunsFilter(statuses=_LIVE), limit=_MOST)
+        except OperationalError:
+            return []
         found = [self._worker(run) for run in reversed(runs) if run.job_name.startswith(_JOB)]
         return [each for each in found if each is not None]
 
     def moment(self, run_id: str) -> Moment:
-        """What the worker of a run is at, or was at when it ended."""
-        told = self.instance.get_records_for_run(run_id, of_type=_TOLD).records
+        """What the worker of a run is at, or was when it ended; as last seen where that is locked."""
+        known = self._moments.get(run_id, Moment.STARTING)
+        if run_id in self.stopped:
+            return known
+        try:
+            told = self.instance.get_records_for_run(run_id, of_type=_TOLD).records
+        except OperationalError:
+            return known
         moment = Moment.STARTING
         for record in told:
             event = record.event_log_entry.get_dagster_event()
@@ -85,6 +102,7 @@ class Workers:
                 moment = _STEPS.get(step, Moment.CHECKING)
             elif found := _PID.search(event.message or ""):
                 self._pids.setdefault(run_id, int(found[1]))
+        self._moments[run_id] = moment
         return moment
 
     def close(self) -> None:

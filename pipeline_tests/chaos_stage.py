@@ -52,6 +52,7 @@ class StandIn:
         self.processes = {name: Process(SLEEP, {}, folder, folder / name) for name in names}
         self.children: list[subprocess.Popen[bytes]] = []
         self.moments: dict[str, Moment] = {}
+        self.stopped: set[str] = set()
         self.held: int | None = 0
         self.again: list[str] = []
         self.rules: list[int] = []

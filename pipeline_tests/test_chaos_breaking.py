@@ -151,8 +151,10 @@ def test_a_stopped_worker_goes_on_later(stage: StandIn) -> None:
     hand.tick(2.0)
     hand.tick(30.0)
     eventually(lambda: state(victim) == "T")
+    assert stage.stopped == {"run 1"}
     hand.breaker.mend_all()
     eventually(lambda: state(victim) != "T")
+    assert stage.stopped == set()
     assert hand.breaker.killed_at.total() == 0
 
 

@@ -1,11 +1,15 @@
 """What a run worker is at is read from Dagster's own log of its run."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
 from dagster._core.events import EngineEventData
+from sqlalchemy.exc import OperationalError
 
 from chaos.workers import Moment, Worker, Workers
 
@@ -57,6 +61,34 @@ def test_a_worker_is_known_once_it_has_come_up(workers: Workers) -> None:
     assert workers.look() == []
     come_up(workers, run)
     assert workers.look() == [Worker(PID, run.run_id, FEED, Moment.STARTING)]
+
+
+def test_a_worker_that_is_stopped_is_where_it_was(workers: Workers, tmp_path: Path) -> None:
+    """Even where it has locked its log, as one does that was stopped in the middle of a write."""
+    run = launch(workers, f"ingest_{FEED}", dg.DagsterRunStatus.STARTED)
+    come_up(workers, run)
+    begin(workers, run, next(iter(STEPS)))
+    before = workers.look()
+    log = tmp_path / "history" / "runs" / f"{run.run_id}.db"
+    with closing(sqlite3.connect(log, isolation_level=None)) as stopped:
+        stopped.execute("PRAGMA locking_mode = EXCLUSIVE")
+        stopped.execute("BEGIN EXCLUSIVE")
+        workers.stopped.add(run.run_id)
+        assert workers.look() == before
+    assert before[0].moment is Moment.RECEIVING
+
+
+@pytest.mark.parametrize(("locked", "known"), [("get_runs", 0), ("get_records_for_run", 1)])
+def test_files_that_are_locked_end_no_chaos(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, locked: str, known: int
+) -> None:
+    come_up(workers, launch(workers, f"ingest_{FEED}", dg.DagsterRunStatus.STARTED))
+    before = workers.look()
+    error = OperationalError("SELECT", {}, sqlite3.OperationalError("database is locked"))
+    monkeypatch.setattr(workers.instance, locked, Mock(side_effect=error))
+    assert workers.look() == before[:known]
+    monkeypatch.undo()
+    assert workers.look() == before
 
 
 @pytest.mark.parametrize("step", STEPS)
