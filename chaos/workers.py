@@ -86,7 +86,7 @@ class Workers:
         return [each for each in found if each is not None]
 
     def moment(self, run_id: str) -> Moment:
-        """What the worker of a run is at, or was when it ended; as last seen where that is locked."""
+        """What the worker of a run is at, or was at its end; as last seen, if that is locked."""
         known = self._moments.get(run_id, Moment.STARTING)
         if run_id in self.stopped:
             return known
