@@ -19,16 +19,16 @@ def defs() -> dg.Definitions:
     """As `pipeline.definitions`, but for what sends: chaos has senders of its own."""
     safeguards.install()
     feeds = chaos_feeds()
-    return dg.Definitions.merge(
+    parts = dg.Definitions.merge(
         *(ingest(feed) for feed in feeds),
         *(dead_letters(feed) for feed in feeds),
         start_up(feeds),
         alerts(feeds),
         quarantine(feeds),
-        retention(),
         dg.Definitions(
             jobs=[job for feed in feeds for job in custody_jobs(feed)],
             resources={"outside": OutsideResource(), "io_manager": dg.mem_io_manager},
             executor=dg.in_process_executor,
         ),
     )
+    return dg.Definitions.merge(parts, retention([job.name for job in parts.jobs or ()]))

@@ -1,12 +1,15 @@
 """The commands of upkeep: delete what is old, and see whether alerts reach people."""
 
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from pipeline.errors import AlertError, SettingsError
+
+if TYPE_CHECKING:
+    from pipeline.operate.retention.history import History
 
 app = typer.Typer()
 _out = Console(soft_wrap=True, highlight=False, markup=False)
@@ -14,24 +17,42 @@ _err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
-def retention() -> None:
+def retention(
+    *,
+    location: Annotated[
+        str | None,
+        typer.Option(help="The code location whose old runs go; needed where several run this."),
+    ] = None,
+) -> None:
     """Delete what is older than its days, as the daily job does; with DAGSTER_HOME old runs too.
 
-    It may be stopped at any moment, and goes on where it was. Days: docs/retention.md.
+    It may be stopped at any moment, and goes on where it was. Of Dagster's runs only this
+    project's go. Days: docs/retention.md.
     """
-    import dagster as dg  # noqa: PLC0415 - late, as in pipeline.cli
-
-    from pipeline.operate.retention.retain import retain  # noqa: PLC0415
+    from pipeline.operate.retention.retain import retain  # noqa: PLC0415 - late, as in pipeline.cli
     from pipeline.operate.retention.settings import read_retention  # noqa: PLC0415
     from pipeline.resources.outside import Outside  # noqa: PLC0415
 
     days = read_retention(os.environ)
     url = Outside.of(os.environ).postgres_url
-    instance = dg.DagsterInstance.get() if os.environ.get("DAGSTER_HOME") else None
+    history = _history(location) if os.environ.get("DAGSTER_HOME") else None
     with _out.status("deleting") as status:
-        pruned = retain(url, days, instance, status.update)
+        pruned = retain(url, days, history, status.update)
     for each in pruned:
         _out.print(str(each))
+    if history is not None and history.location is None:
+        _out.print("runs: those of the command line only; --location names whose else may go")
+
+
+def _history(location: str | None) -> "History":
+    import dagster as dg  # noqa: PLC0415 - late, as above: 3 s
+
+    from pipeline.definitions import defs  # noqa: PLC0415
+    from pipeline.operate.retention.history import History, find_location  # noqa: PLC0415
+
+    instance = dg.DagsterInstance.get()
+    names = {job.name for job in defs().jobs or ()}
+    return History(instance, location or find_location(instance), names)
 
 
 @app.command()

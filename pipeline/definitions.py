@@ -22,7 +22,7 @@ def defs() -> dg.Definitions:
     """Everything that is deployed; nothing happens before Dagster asks for it."""
     safeguards.install()
     feeds = discover()
-    return dg.Definitions.merge(
+    parts = dg.Definitions.merge(
         *(ingest(feed) for feed in feeds),
         *(fetching(source) for source in sources.discover()),
         *(dead_letters(feed) for feed in feeds),
@@ -30,7 +30,6 @@ def defs() -> dg.Definitions:
         canary(feeds),
         alerts(feeds),
         quarantine(feeds),
-        retention(),
         dg.Definitions(
             jobs=[job for feed in feeds for job in (seed_job(feed), *custody_jobs(feed))],
             resources={
@@ -42,3 +41,4 @@ def defs() -> dg.Definitions:
             executor=dg.in_process_executor,
         ),
     )
+    return dg.Definitions.merge(parts, retention([job.name for job in parts.jobs or ()]))

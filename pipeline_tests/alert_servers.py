@@ -88,6 +88,8 @@ class Mailbox:
         logins: Who logged in, as they were sent.
         refuses: Whether it takes no recipient.
         polite: Whether it says good-bye as it is to be said.
+        slow: Seconds before each answer.
+        left: Whether a conversation has ended.
     """
 
     port: int = 0
@@ -97,6 +99,8 @@ class Mailbox:
     logins: list[str] = field(default_factory=list)
     refuses: bool = False
     polite: bool = True
+    slow: float = 0.0
+    left: threading.Event = field(default_factory=threading.Event)
 
 
 class _MailServer(socketserver.ThreadingTCPServer):
@@ -154,6 +158,7 @@ class _Conversation(socketserver.BaseRequestHandler):
             yield line
 
     def _say(self, line: str) -> None:
+        threading.Event().wait(self.server.box.slow)
         self.request.sendall(f"{line}\r\n".encode())
 
     def _turn_to_tls(self) -> None:
@@ -163,6 +168,7 @@ class _Conversation(socketserver.BaseRequestHandler):
 
     def finish(self) -> None:
         self.request.close()
+        self.server.box.left.set()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pipeline.errors import AlertError, SettingsError
+from pipeline.operate.alerts import channels
 from pipeline.operate.alerts.alert import Alert, Standing
 from pipeline.operate.alerts.channels import Channel, Slack, Webhook
 from pipeline.operate.alerts.settings import read_settings
@@ -71,6 +72,7 @@ def test_a_webhook_gets_what_where_and_what_to_do() -> None:
     assert server.paths == [f"/hooks/{SECRET}"]
     assert server.bodies == [
         {
+            "id": ALERT.identity,
             "standing": "new",
             "code": "E_WAREHOUSE_UNAVAILABLE",
             "feed": "user_logins",
@@ -238,6 +240,49 @@ def test_no_text_makes_a_second_header() -> None:
     assert len(box.recipients) == 2
 
 
+def test_each_try_of_an_alert_is_known_as_the_same() -> None:
+    """One that was taken though it was given up is taken for what it is."""
+    with mail_server() as box, webhook() as hook:
+        for alert in (ALERT, ALERT, replace(ALERT, standing=Standing.GOES_ON, count=2)):
+            email(f"smtp+plain://127.0.0.1:{box.port}").deliver(alert, None)
+            Webhook(hook.url).deliver(alert, None)
+    first, again, another = [letter["Message-ID"] for letter in box.letters]
+    assert first == again != another
+    assert re.fullmatch(r"<[0-9a-f]{16}\.sqs-postgres-pipeline@example\.org>", first)
+    assert hook.bodies[0]["id"] in first
+    assert hook.bodies[0]["id"] == hook.bodies[1]["id"] != hook.bodies[2]["id"]
+
+
+def test_a_mail_server_may_take_its_time() -> None:
+    with mail_server() as box:
+        box.slow = 0.9
+        started = time.monotonic()
+        email(f"smtp+plain://127.0.0.1:{box.port}").deliver(ALERT, None)
+    assert time.monotonic() - started > 5
+    assert len(box.letters) == 1
+
+
+def test_after_it_is_given_up_no_letter_goes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channels, "_LETTER_SECONDS", 1.0)
+    with mail_server() as box:
+        box.slow = 0.4
+        assert "e-mail took no alert (TimeoutError)" in refusal(
+            email(f"smtp+plain://127.0.0.1:{box.port}")
+        )
+        assert box.left.wait(10)
+    assert box.letters == []
+
+
+def test_what_stays_on_this_machine_is_shown_to_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    with webhook() as server, webhook() as proxy:
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.url.rpartition("/hooks")[0])
+        Webhook(server.url).deliver(ALERT, None)
+    assert (len(server.bodies), proxy.paths) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
@@ -247,6 +292,15 @@ def test_no_text_makes_a_second_header() -> None:
         ({"PIPELINE_ALERT_SLACK_URL": f"https://[{SECRET}"}, "no address that can"),
         ({"PIPELINE_ALERT_SLACK_URL": f"https://a b/{SECRET}"}, "no address that can"),
         ({"PIPELINE_ALERT_SLACK_URL": SECRET}, "no address that can"),
+        (
+            {"PIPELINE_ALERT_SLACK_URL": f"https://u:{SECRET}@h/x"},
+            "holds a user name or",
+        ),
+        (
+            {"PIPELINE_ALERT_WEBHOOK_URL": f"https://{SECRET}@h/x"},
+            "holds a user name or",
+        ),
+        ({"PIPELINE_WEB_URL": f"https://u:{SECRET}@h"}, "holds a user name or"),
         ({"PIPELINE_ALERT_SMTP_URL": f"smtp://{SECRET}@h:x"} | ENVIRONMENT, "no address that can"),
         ({"PIPELINE_ALERT_SMTP_URL": f"smtp+plain://u:{SECRET}@h"} | ENVIRONMENT, "in the clear"),
         ({"PIPELINE_ALERT_SMTP_URL": "smtp://h"}, "given, but not all of"),

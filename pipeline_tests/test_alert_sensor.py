@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from pipeline.cli import app
 from pipeline.definitions import defs
 from pipeline.errors import SettingsError
-from pipeline_tests.alert_case import healthy, run
+from pipeline_tests.alert_case import Instigator, healthy, run, unreachable
 from pipeline_tests.alert_servers import SECRET, Taken, mail_server, webhook
 
 PREFIX = "PIPELINE_ALERT_"
@@ -76,6 +77,30 @@ def test_it_tells_of_what_fails_from_its_first_tick_on(
 
 
 @pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_it_tells_of_the_ticks_of_other_sensors_too(
+    instance: dg.DagsterInstance, hook: Taken
+) -> None:
+    sensor = Sensor(instance)
+    sensor.tick()
+    began = time.time()
+    Instigator(instance).tick(began, time.time(), unreachable())
+    assert sensor.tick() == "webhook: told 1"
+    assert hook.titles() == ["new E_QUEUE_UNREACHABLE 1"]
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_it_tells_of_checks_that_only_warn_where_that_is_set(
+    instance: dg.DagsterInstance, hook: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{PREFIX}WARNINGS", "1")
+    sensor = Sensor(instance)
+    sensor.tick()
+    run(instance, "checked")
+    assert sensor.tick() == "webhook: told 2"
+    assert sorted(hook.titles()) == ["new account_adds_up 1", "new only_warns 1"]
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
 def test_one_channel_that_is_dead_keeps_no_other_waiting(
     instance: dg.DagsterInstance, hook: Taken, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +155,42 @@ def test_a_setting_that_cannot_be_used_is_the_ticks_error(
     with pytest.raises(SettingsError, match="PIPELINE_ALERT_WEBHOOK_URL is no address") as caught:
         Sensor(instance).tick()
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_one_setting_that_is_wrong_silences_only_its_own_channel(
+    instance: dg.DagsterInstance, hook: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = Sensor(instance)
+    with webhook() as slack:
+        monkeypatch.setenv(f"{PREFIX}SLACK_URL", slack.url)
+        sensor.tick()
+        monkeypatch.setenv(f"{PREFIX}SLACK_URL", f"ftp://{SECRET}")
+        run(instance, "ingest_user_logins")
+        assert sensor.tick() == (
+            "webhook: told 2; set wrongly: PIPELINE_ALERT_SLACK_URL is no address that can be used"
+        )
+        told = hook.bodies[-1]
+        assert (told["code"], told["place"]) == ("E_SETTINGS", "the settings of alerts")
+        assert told["what"] == "PIPELINE_ALERT_SLACK_URL is no address that can be used"
+        assert sensor.tick().startswith("webhook: told 0; set wrongly")
+        # What failed meanwhile is told where the setting is mended.
+        monkeypatch.setenv(f"{PREFIX}SLACK_URL", slack.url)
+        assert sensor.tick() == "webhook: told 0; slack: told 1"
+    assert SECRET not in (sensor.cursor or "") + str(hook.bodies)
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_what_fails_while_no_channel_is_set_is_told_to_none_later(
+    instance: dg.DagsterInstance, hook: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sensor = Sensor(instance)
+    sensor.tick()
+    monkeypatch.delenv(f"{PREFIX}WEBHOOK_URL")
+    sensor.tick()
+    run(instance, "ingest_user_logins")
+    monkeypatch.setenv(f"{PREFIX}WEBHOOK_URL", hook.url)
+    assert sensor.tick() == "webhook: told 0"
 
 
 class TestCommand:

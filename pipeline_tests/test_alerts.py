@@ -7,6 +7,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.events import JobFailureData, RunFailureReason
+from dagster._core.utils import make_new_run_id
 
 from pipeline.operate.alerts.channels import Webhook
 from pipeline.operate.alerts.failures import Checks, Kind, Runs, Scene
@@ -77,6 +79,12 @@ def fail_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(healthy, "on", value=False)
 
 
+def fail_outside(desk: Desk, job: str, message: str, data: JobFailureData | None = None) -> None:
+    """A run that the daemon ends, with a message and perhaps a reason."""
+    made = desk.instance.add_run(dg.DagsterRun(job, make_new_run_id()))
+    desk.instance.report_run_failed(made, message, data)
+
+
 def alerts(desk: Desk) -> dict[str, dict[str, Any]]:
     """What the webhook was told, by code."""
     return {each["code"]: each for each in desk.taken.bodies}
@@ -88,7 +96,8 @@ def test_a_failed_run_is_told_with_what_where_and_what_to_do(desk: Desk) -> None
     assert desk.tick() == "webhook: told 1"
 
     (told,) = desk.taken.bodies
-    assert {**told, "at": ""} == {
+    assert {**told, "at": "", "id": len(told["id"])} == {
+        "id": 16,
         "standing": "new",
         "code": "E_WAREHOUSE_UNAVAILABLE",
         "feed": "user_logins",
@@ -114,14 +123,26 @@ def test_of_a_foreign_error_only_its_type_is_told(desk: Desk) -> None:
 
 def test_a_run_whose_process_is_gone_is_told(desk: Desk) -> None:
     """As run monitoring ends it: there is no step, and no error of ours."""
-    job = dg.DagsterRun("ingest_messages", "c0ffee00-0000-4000-8000-000000000000")
-    desk.instance.report_run_failed(desk.instance.add_run(job), CANARY)
+    fail_outside(desk, "ingest_messages", CANARY)
     desk.tick()
     (told,) = desk.taken.bodies
     assert (told["code"], told["feed"]) == ("E_UNEXPECTED", "messages")
     assert told["place"] == "job ingest_messages"
-    assert told["what"].startswith("the run ")
+    assert told["what"].startswith("the run ended from outside: its process is gone")
+    assert "Look at memory and restarts" in told["to_do"]
     assert CANARY not in json.dumps(desk.taken.bodies)
+
+
+def test_a_run_that_is_ended_for_its_time_is_told_as_that(desk: Desk) -> None:
+    late = JobFailureData(error=None, failure_reason=RunFailureReason.START_TIMEOUT)
+    fail_outside(desk, "ingest_messages", "Exceeded maximum runtime of 900 seconds.")
+    fail_outside(desk, "ingest_pokemon", CANARY, late)
+    desk.tick()
+    too_long, no_start = desk.taken.bodies
+    assert too_long["what"] == "the run took longer than it may, and Dagster ended it"
+    assert "max_runtime" in too_long["to_do"]
+    assert no_start["what"] == "the run did not start in time"
+    assert no_start["to_do"].startswith("Nothing was received. Look at the code server")
 
 
 def test_a_check_that_fails_is_told_and_one_that_warns_only_where_that_is_set(desk: Desk) -> None:
@@ -203,6 +224,18 @@ def test_failures_of_another_feed_code_or_place_are_told_by_themselves(desk: Des
     desk.tick()
     assert len(desk.taken.bodies) == 4
     assert alerts(desk)["E_TABLE_MISMATCH"]["feed"] == "orders"
+
+
+def test_whether_a_run_is_over_is_told_by_the_latest_of_its_own_job(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(desk.instance, "ingest_messages")
+    monkeypatch.setitem(healthy, "on", value=True)
+    run(desk.instance, "checked")
+    assert not desk.kinds["runs"].is_over("ingest_messages")
+    run(desk.instance, "ingest_messages")
+    run(desk.instance, "ingest_orders")
+    assert desk.kinds["runs"].is_over("ingest_messages")
 
 
 def test_whether_a_check_is_over_is_told_by_its_latest_run(desk: Desk) -> None:

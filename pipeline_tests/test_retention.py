@@ -18,11 +18,13 @@ from pipeline.definitions import defs
 from pipeline.errors import SettingsError
 from pipeline.feeds.user_logins import FEED
 from pipeline.operate.retention.settings import Retention, read_retention, setting_of
+from pipeline.operate.start_up.job import monitoring_of
 from pipeline.warehouse.migrate import migrate
 from pipeline_tests.access_case import member_of
 from pipeline_tests.alert_case import run as run_job
 from pipeline_tests.alert_case import stored, unreachable
 from pipeline_tests.outside_world import ask
+from pipeline_tests.test_retention_runs import over
 from pipeline_tests.world import World
 
 DAY: Final = timedelta(days=1)
@@ -74,8 +76,8 @@ def full(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 def test_the_job_deletes_counts_and_tells(full: World, instance: dg.DagsterInstance) -> None:
     with freeze_time(datetime.now(UTC) - 31 * DAY):
-        old = run_job(instance, "ingest_orders")
-    young = run_job(instance, "ingest_orders")
+        old = run_job(instance, "ingest_user_logins")
+    young = run_job(instance, "ingest_user_logins")
 
     result = defs().resolve_job_def("retention").execute_in_process(instance=instance)
 
@@ -142,9 +144,29 @@ def test_the_command_looks_after_dagsters_history_where_there_is_one(
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     assert full.query("SELECT count(*) FROM pipeline.ledger") == [(2,)]
     with dg.DagsterInstance.get() as instance, freeze_time(datetime.now(UTC) - 31 * DAY):
-        run_job(instance, "ingest_orders")
+        run_job(instance, "ingest_user_logins")
     app(["retention"], standalone_mode=False)
-    assert capsys.readouterr().out.splitlines()[-1] == "runs: 1 deleted"
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "runs: 1 deleted",
+        "runs: those of the command line only; --location names whose else may go",
+    ]
+
+
+def test_the_command_deletes_no_run_of_another_project(full: World, home: Path) -> None:
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert full.query("SELECT count(*) FROM pipeline.ledger") == [(2,)]
+
+    def left() -> set[str]:
+        with dg.DagsterInstance.get() as instance:
+            return set(instance.get_run_ids())
+
+    with dg.DagsterInstance.get() as instance, freeze_time(datetime.now(UTC) - 31 * DAY):
+        foreign = run_job(instance, "ingest_orders")
+        launched = [over(instance, "ingest_user_logins", each) for each in ("here", "there")]
+    app(["retention"], standalone_mode=False)
+    assert left() == {foreign, *launched}
+    app(["retention", "--location", "here"], standalone_mode=False)
+    assert left() == {foreign, launched[1]}
 
 
 def test_ticks_are_bounded_whatever_became_of_them(home: Path) -> None:
@@ -157,6 +179,16 @@ def test_ticks_are_bounded_whatever_became_of_them(home: Path) -> None:
             assert all(0 < days <= 90 for days in kept.values())
             for status, days in kept.items():
                 _assert_purged(instance, kind, status, days)
+
+
+def test_where_ticks_are_kept_for_ever_that_is_noticed(home: Path) -> None:
+    """By an instance without settings, as Dagster's own default is."""
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    with dg.DagsterInstance.get() as instance:
+        assert not monitoring_of(instance).ticks_end
+    shutil.copy(Path(pipeline.__file__).parents[1] / "dagster.yaml", home)
+    with dg.DagsterInstance.get() as instance:
+        assert monitoring_of(instance).ticks_end
 
 
 def _assert_purged(

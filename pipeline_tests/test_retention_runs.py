@@ -8,11 +8,21 @@ from typing import Final
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import (
+    RegisteredCodeLocationOrigin,
+    RemoteInstigatorOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorType
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 from dagster._core.test_utils import freeze_time
 from dagster._core.utils import make_new_run_id
 
+from pipeline.operate.retention import runs
+from pipeline.operate.retention.history import History, find_location
 from pipeline.operate.retention.portions import Pruned
 from pipeline.operate.retention.runs import prune_runs
 from pipeline_tests.test_sensor import ORIGIN
@@ -22,6 +32,7 @@ PARTS: Final = dg.DynamicPartitionsDefinition(name="parts")
 STATUS: Final = dg.DagsterRunStatus
 NOW: Final = datetime.now(UTC)
 LONG_AGO: Final = NOW - timedelta(days=40)
+LOCATION: Final = ORIGIN.location_name
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="rows")])
@@ -92,8 +103,14 @@ def run(instance: dg.DagsterInstance, job: str, at: datetime, part: str | None =
     return result.run_id
 
 
+def history(instance: dg.DagsterInstance, location: str | None = LOCATION) -> History:
+    names = {"observe", "broken", "rows_job", "ranges_job"}
+    return History(instance, location, names)
+
+
 def prune(instance: dg.DagsterInstance, before: datetime) -> Pruned:
-    return prune_runs(instance, before, until=time.monotonic() + 60, tell=lambda _: None)
+    until = time.monotonic() + 60
+    return prune_runs(history(instance), before, until=until, tell=lambda _: None)
 
 
 def kept(instance: dg.DagsterInstance) -> set[str]:
@@ -177,6 +194,104 @@ def test_a_run_that_is_not_over_never_goes(instance: dg.DagsterInstance) -> None
 @pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
 def test_when_the_time_is_over_the_rest_is_the_next_ones(instance: dg.DagsterInstance) -> None:
     run(instance, "broken", LONG_AGO)
-    done = prune_runs(instance, NOW, until=time.monotonic(), tell=lambda _: None)
+    done = prune_runs(history(instance), NOW, until=time.monotonic(), tell=lambda _: None)
     assert done == Pruned("runs", 0, finished=False)
     assert prune(instance, NOW).gone == 1
+
+
+def over(instance: dg.DagsterInstance, job: str, location: str | None) -> str:
+    """A run that is over, from a code location or from none; its id."""
+    origin = None
+    if location is not None:
+        place = RegisteredCodeLocationOrigin(location)
+        origin = RemoteJobOrigin(RemoteRepositoryOrigin(place, "__repository__"), job)
+    made = dg.DagsterRun(job, make_new_run_id(), status=STATUS.STARTED, remote_job_origin=origin)
+    instance.report_run_failed(instance.add_run(made))
+    return made.run_id
+
+
+def test_the_runs_of_another_project_stay(instance: dg.DagsterInstance) -> None:
+    """Even those whose job is called as one of ours."""
+    for job in ("broken", "__ASSET_JOB"):
+        over(instance, job, LOCATION)
+    over(instance, "broken", None)
+    others = {
+        over(instance, "broken", "another"),
+        over(instance, "nightly", "another"),
+        over(instance, "nightly", None),
+        over(instance, "__ASSET_JOB", None),
+    }
+
+    assert prune(instance, NOW + timedelta(hours=1)) == Pruned("runs", 3, finished=True)
+
+    assert kept(instance) == others
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_while_our_code_location_is_not_known_only_runs_of_none_go(
+    instance: dg.DagsterInstance,
+) -> None:
+    there = over(instance, "broken", LOCATION)
+    over(instance, "broken", None)
+    nowhere = history(instance, None)
+    until, later = time.monotonic() + 60, NOW + timedelta(hours=1)
+    assert prune_runs(nowhere, later, until=until, tell=lambda _: None).gone == 1
+    assert kept(instance) == {there}
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_our_code_location_is_known_by_its_sensors_and_schedule(
+    instance: dg.DagsterInstance,
+) -> None:
+    def deploy(location: str, *names: str) -> None:
+        for name in names:
+            place = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin(location), "__repository__")
+            state = InstigatorState(
+                RemoteInstigatorOrigin(place, name),
+                InstigatorType.SENSOR,
+                InstigatorStatus.DECLARED_IN_CODE,
+            )
+            instance.add_instigator_state(state)
+
+    assert find_location(instance) is None
+    deploy("another", "retention_schedule", "alerts")
+    assert find_location(instance) is None
+    deploy("ours", "retention_schedule", "alerts", "start_up_sensor", "user_logins_sensor")
+    assert find_location(instance) == "ours"
+    deploy("staging", "retention_schedule", "alerts", "start_up_sensor")
+    assert find_location(instance) is None
+
+
+def test_more_than_are_read_at_once_go_too(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_AT_ONCE", 2)
+    others = {over(instance, "broken", "another") for _ in range(3)}
+    for _ in range(5):
+        over(instance, "broken", LOCATION)
+    others.add(over(instance, "broken", "another"))
+    assert prune(instance, NOW + timedelta(hours=1)) == Pruned("runs", 5, finished=True)
+    assert kept(instance) == others
+
+
+class StubbornLogs(NoOpComputeLogManager):
+    """A store that lets nobody delete."""
+
+    def delete_logs(self, log_key: object = None, prefix: object = None) -> None:
+        """Refuses."""
+        raise PermissionError(log_key, prefix)
+
+
+@pytest.mark.parametrize("instance", ["sqlite"], indirect=True)
+def test_compute_logs_that_cannot_be_deleted_are_counted_and_stop_nothing(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        run(instance, "broken", LONG_AGO)
+    monkeypatch.setattr(instance, "_compute_log_manager", StubbornLogs())
+    done = prune(instance, NOW)
+    assert (done.gone, done.finished) == (2, True)
+    assert str(done) == (
+        "runs: 2 deleted; the compute logs of 2 runs are still there (PermissionError)"
+    )
+    assert kept(instance) == set()

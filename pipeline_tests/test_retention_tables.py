@@ -5,19 +5,25 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
+import dagster as dg
 import psycopg
 import pytest
+from dagster._core.test_utils import freeze_time
 
-from pipeline.errors import SettingsError, WarehouseUnavailable
+from pipeline.errors import SettingsError, WarehouseError, WarehouseUnavailable
 from pipeline.feeds.user_logins import FEED
+from pipeline.operate.retention.history import History
 from pipeline.operate.retention.portions import Pruned
+from pipeline.operate.retention.retain import retain
 from pipeline.operate.retention.settings import LEDGER_FLOOR, Retention
 from pipeline.operate.retention.tables import prune_tables
 from pipeline.warehouse.migrate import migrate
 from pipeline_tests.access_case import member_of
+from pipeline_tests.alert_case import run
 from pipeline_tests.load_case import batch, logins, settle, users
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import message
@@ -92,6 +98,9 @@ def prune(url: str, retention: Retention = DEFAULTS, portion: int = 10_000) -> d
     """How many rows went from each table, of which any did."""
     until = time.monotonic() + 60
     done = prune_tables(url, retention, until=until, tell=lambda _: None, portion=portion)
+    for each in done:
+        if each.error is not None:
+            raise each.error
     assert all(each.finished for each in done)
     return {each.what: each.gone for each in done if each.gone}
 
@@ -290,3 +299,47 @@ def test_clocks_that_differ_stop_it(warehouse: str, loader: str) -> None:
     with pytest.raises(SettingsError, match="differ by more than an hour"):
         prune(ahead)
     assert left(warehouse, "ledger") == 1
+
+
+REFUSE: Final = (
+    "CREATE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+    " RAISE EXCEPTION USING ERRCODE = '55000'; END $$;"
+    "CREATE TRIGGER refuse BEFORE DELETE ON pipeline.{}"
+    " FOR EACH STATEMENT EXECUTE FUNCTION public.refuse()"
+)
+
+
+def test_one_table_that_fails_keeps_no_other_from_its_turn(
+    warehouse: str, loader: str, home: Path
+) -> None:
+    """Nor Dagster's history; the first error is told at the end."""
+    put(warehouse, "quarantine", [timedelta(days=100)])
+    put(warehouse, "ledger", [timedelta(days=40)])
+    ask(warehouse, REFUSE.format("quarantine"))
+    lines: list[str] = []
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        with freeze_time(datetime.now(UTC) - timedelta(days=40)):
+            run(instance, "ingest_user_logins")
+        history = History(instance, None, {"ingest_user_logins"})
+        with pytest.raises(WarehouseError, match="55000"):
+            retain(loader, DEFAULTS, history, lines.append)
+        assert instance.get_run_ids() == []
+    assert (left(warehouse, "quarantine"), left(warehouse, "ledger")) == (1, 0)
+    assert lines[0].startswith("quarantine: 0 deleted, E_TABLE_MISMATCH")
+    assert lines[-2:] == ["ledger: 1 deleted", "runs: 1 deleted"]
+
+
+def test_bodies_go_in_small_portions(warehouse: str, loader: str) -> None:
+    """One has a megabyte at most: ten thousand would fill the disk with write-ahead log."""
+    put(warehouse, "quarantine", [timedelta(days=100)] * 150)
+    ask(
+        warehouse,
+        "CREATE TABLE public.portions AS SELECT 0::bigint AS rows;"
+        "CREATE FUNCTION public.count_them() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO public.portions SELECT count(*) FROM gone; RETURN NULL; END $$;"
+        "CREATE TRIGGER count_them AFTER DELETE ON pipeline.quarantine"
+        " REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.count_them()",
+    )
+    assert prune(loader) == {"quarantine": 150}
+    portions = ask(warehouse, "SELECT rows FROM public.portions WHERE rows > 0 ORDER BY rows")
+    assert portions == [(50,), (100,)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 import dagster as dg
+import psycopg
 import pytest
 from typer.testing import CliRunner
 
@@ -16,8 +17,10 @@ from pipeline.errors import WrongEnvironment
 from pipeline.feeds import find
 from pipeline.masking.key_file import KeyFile
 from pipeline.operate.start_up.check import check
+from pipeline.operate.start_up.warehouse import FREE
 from pipeline.resources.outside import Outside
 from pipeline.resources.settings import ENVIRONMENT
+from pipeline_tests.access_case import member_of
 from pipeline_tests.dead_letter_case import LETTERS, with_dead_letters
 from pipeline_tests.outside_world import ask, unused_port
 from pipeline_tests.samples import USER_LOGINS
@@ -26,10 +29,12 @@ from pipeline_tests.world import World, admit
 OTHER: Final = find("messages").queue  # of another feed, and not there
 SOUND: Final = {"MessageRetentionPeriod": "1209600", "SqsManagedSseEnabled": "true"}
 
+HOOK: Final = {"PIPELINE_ALERT_WEBHOOK_URL": "http://127.0.0.1/hook"}
+
 
 def found(world: World, **settings: str) -> list[str]:
     """What is found about the logins, with some settings more."""
-    environment: Mapping[str, str] = {**world.environment, **settings}
+    environment: Mapping[str, str] = {**world.environment, **HOOK, **settings}
     return [
         f"{each.level}: {each}"
         for each in check(environment, Outside.of(environment), [USER_LOGINS])
@@ -80,6 +85,55 @@ def test_an_outage_of_one_hides_nothing_of_the_other(world: World) -> None:
 def test_a_queue_that_is_not_there_is_named(world: World) -> None:
     world.sqs.delete_queue(QueueUrl=world.queue_url)
     assert any("error: queue login-queue: E_QUEUE_MISSING" in line for line in found(world))
+
+
+def test_a_dead_letter_queue_that_is_gone_or_closed_hides_nothing(sound: World) -> None:
+    short: dict[str, str] = {"MessageRetentionPeriod": "345600"}
+    sound.sqs.set_queue_attributes(QueueUrl=sound.queue_url, Attributes=short)  # type: ignore[arg-type]
+    sound.sqs.tag_queue(QueueUrl=sound.queue_url, Tags={"environment": "prod"})
+
+    def look() -> None:
+        letters, *others = found(sound, PIPELINE_ENVIRONMENT="staging")
+        assert letters.startswith(f"error: dead-letter queue {LETTERS}: E_QUEUE")
+        assert f"queue {LETTERS!r}" in letters
+        assert "queue login-queue: drops messages after 4 days" in others[0]
+        assert "is tagged environment='prod'" in others[1]
+
+    with sound.app.gate("GetQueueAttributes", 2) as gate:
+        sound.app.let_fail(gate)
+        look()
+    letters = sound.sqs.get_queue_url(QueueName=LETTERS)["QueueUrl"]
+    sound.sqs.delete_queue(QueueUrl=letters)
+    look()
+
+
+def test_a_retention_that_is_set_wrongly_hides_no_queue(sound: World) -> None:
+    short: dict[str, str] = {"MessageRetentionPeriod": "345600"}
+    sound.sqs.set_queue_attributes(QueueUrl=sound.queue_url, Attributes=short)  # type: ignore[arg-type]
+    lines = found(sound, PIPELINE_RETENTION_AUDIT_DAYS="30")
+    assert lines[0].startswith("error: settings: E_SETTINGS: PIPELINE_RETENTION_AUDIT_DAYS")
+    assert "queue login-queue: drops messages after 4 days" in lines[1]
+
+
+def test_alerts_that_reach_nobody_are_told_of(sound: World) -> None:
+    (line,) = found(sound, PIPELINE_ALERT_WEBHOOK_URL="")
+    assert line.startswith("warning: alerts: no channel is set")
+    (line,) = found(sound, PIPELINE_ALERT_EMAIL_TO="typo")
+    assert line.startswith("error: alerts: E_SETTINGS: PIPELINE_ALERT_EMAIL_TO given, but not")
+
+
+def test_the_sessions_of_other_roles_are_counted(sound: World) -> None:
+    """What they are is shown to nobody but those who may see it."""
+    with (
+        member_of(sound.postgres_url, "loader") as url,
+        member_of(sound.postgres_url, "analyst") as another,
+        psycopg.connect(url) as connection,
+    ):
+        (before,) = connection.execute(FREE).fetchone() or ()
+        connection.rollback()
+        with psycopg.connect(another), psycopg.connect(another):
+            (after,) = connection.execute(FREE).fetchone() or ()
+    assert before - after == 2
 
 
 def test_other_versions_of_our_tables_are_told_of(sound: World) -> None:
@@ -196,5 +250,7 @@ def test_the_sensor_asks_once_after_each_start_and_once_a_day() -> None:
     process, _, at = str(first.cursor).partition(" ")
     assert tick(f"{process} {float(at) - 86_401}").run_requests
     assert tick(f"another {float(at) - 601}").run_requests
+    # A clock that went back: what was noted lies ahead, and for how long nobody knows.
+    assert tick(f"{process} {float(at) + 86_400}").run_requests
     # Two code servers that take turns must not ask at every tick.
     assert not tick(f"another {float(at) - 60}").run_requests

@@ -111,6 +111,8 @@ def test_a_queue_says_whose_it_is(tagged: str | None, environment: str | None, l
     [
         ({"enabled": False}, "error"),
         ({"resumes": 3}, "error"),
+        ({"longest": 0}, "error"),
+        ({"ticks_end": False}, "warning"),
         ({"longest": USER_LOGINS.limits.hold_seconds - 1}, "warning"),
         ({"longest": USER_LOGINS.limits.run_age_seconds + 1}, "warning"),
     ],

@@ -53,7 +53,7 @@ def read_facts(client: "SQSClient", feed: Feed, name: str) -> QueueFacts:
     Raises:
         QueueError: There is no such queue, SQS refused or did not answer.
     """
-    with translated(feed=feed):
+    with translated(feed=feed, queue=name):
         url = client.get_queue_url(QueueName=name)["QueueUrl"]
         asked = time.time()
         answer = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])

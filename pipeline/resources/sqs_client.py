@@ -19,7 +19,14 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
 from pipeline.contract import Feed
-from pipeline.errors import PipelineError, QueueError, QueueMissing, QueueUnreachable, SettingsError
+from pipeline.errors import (
+    CredentialsExpired,
+    PipelineError,
+    QueueError,
+    QueueMissing,
+    QueueUnreachable,
+    SettingsError,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -101,8 +108,12 @@ def make_client(
 
 
 @contextmanager
-def translated(*, feed: Feed | None = None) -> Iterator[None]:
+def translated(*, feed: Feed | None = None, queue: str | None = None) -> Iterator[None]:
     """Turns botocore's errors into this project's.
+
+    Args:
+        feed: For whom SQS is spoken to.
+        queue: About which queue, where that is not the feed's own.
 
     Raises:
         SettingsError: Region, profile or credentials are missing.
@@ -111,12 +122,12 @@ def translated(*, feed: Feed | None = None) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError) as error:
-        raise _translate(error, feed) from None
+        raise _translate(error, feed, queue) from None
 
 
-def _translate(error: Exception, feed: Feed | None) -> PipelineError:
+def _translate(error: Exception, feed: Feed | None, other: str | None) -> PipelineError:
     name = feed.name if feed else None
-    queue = f"queue {feed.queue!r}" if feed else "SQS"
+    queue = f"queue {(other or feed.queue)!r}" if feed else "SQS"
     match error:
         case ClientError():
             return _refused(error, queue, name)
@@ -147,12 +158,16 @@ def _refused(error: ClientError, queue: str, feed: str | None) -> QueueError:
             remedy="Create it, or correct `queue` in the feed's file, AWS_REGION or the endpoint",
             feed=feed,
         )
+    if code in _EXPIRED:
+        return CredentialsExpired(
+            f"{queue} refused {error.operation_name} ({code})",
+            remedy="Renew the credentials",
+            feed=feed,
+        )
     if code in _DENIED:
         remedy = "Check the credentials and the policy of the role"
     elif code in _SIGNATURE:
         remedy = "Check the credentials, AWS_REGION and this machine's clock"
-    elif code in _EXPIRED:
-        remedy = "Renew the credentials"
     elif code.startswith(("Kms", "KMS")):
         remedy = "Check the queue's KMS key and the role's right to use it"
     else:

@@ -1,5 +1,6 @@
 """An alert: what failed, where, what to do; and how it reads."""
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -46,6 +47,16 @@ class Alert:
         return f"{self.feed or ''} {self.code} {self.place}"
 
     @property
+    def digest(self) -> str:
+        """What stands for `same` where many are kept."""
+        return _digest(self.same)
+
+    @property
+    def identity(self) -> str:
+        """The same for the same alert each time that it is tried, and for no other."""
+        return _digest(f"{self.same} {self.at} {self.run_id} {self.standing} {self.count}")
+
+    @property
     def title(self) -> str:
         """In one line."""
         of = f" ({self.feed})" if self.feed else ""
@@ -67,6 +78,7 @@ class Alert:
     def document(self, link: str | None) -> dict[str, object]:
         """For programs to read."""
         return {
+            "id": self.identity,
             "standing": self.standing.value,
             "code": self.code,
             "feed": self.feed,
@@ -78,3 +90,7 @@ class Alert:
             "run_id": self.run_id,
             "link": link,
         }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,16 +1,23 @@
 """Finds the failures in Dagster's storage: of runs, of checks, and of ticks."""
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import dagster as dg
-from dagster._core.events import JobFailureData
+from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.storage.event_log import SqlEventLogStorage
 
 from pipeline.operate.alerts.alert import Alert
-from pipeline.operate.alerts.wording import Told, tell_error, tell_text
+from pipeline.operate.alerts.wording import End, Told, tell_end, tell_error, tell_text
 
+_ENDS: Final = {
+    RunFailureReason.START_TIMEOUT: End.NO_START,
+    RunFailureReason.RUN_WORKER_RESTART: End.GONE,
+    RunFailureReason.UNEXPECTED_TERMINATION: End.GONE,
+}
+_LOOK_BACK: Final = 3_600.0  # seconds; what was told of within them is known again
 _FINISHED: Final = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
@@ -52,6 +59,10 @@ class Scene:
         """Whether something of that code location, if it has one, is meant."""
         return None in {self.location, location} or location == self.location
 
+    def newest_event(self) -> int:
+        """The position of the latest event of any kind."""
+        return self.instance.event_log_storage.get_maximum_record_id() or 0
+
     def has_run(self, run_id: str) -> bool:
         """Whether a run is one of those that are meant."""
         run = self.instance.get_run_by_id(run_id)
@@ -85,12 +96,13 @@ class Runs:
 
     def after(self, position: float, limit: int) -> tuple[list[Failure], float]:
         """As `Kind`."""
+        newest = self.scene.newest_event()
         wanted = dg.RunStatusChangeRecordsFilter(
-            dg.DagsterEventType.RUN_FAILURE, after_storage_id=int(position)
+            dg.DagsterEventType.RUN_FAILURE, **_since(position, newest, "after_storage_id")
         )
         found = self.scene.instance.fetch_run_status_changes(wanted, limit, ascending=True).records
         failures = [self._failure(each) for each in found if self.scene.has_run(each.run_id)]
-        return failures, found[-1].storage_id if found else position
+        return failures, found[-1].storage_id if found else min(position, newest)
 
     def is_over(self, subject: str) -> bool:
         """As `Kind`: the latest run of the job that has ended has succeeded."""
@@ -115,11 +127,27 @@ class Runs:
         return Failure(alert, record.storage_id, job)
 
 
+def _since(position: float, newest: int, name: str) -> dict[str, Any]:
+    """What a filter asks for; `dagster run wipe` makes SQLite count its events from the beginning.
+
+    Args:
+        position: Up to where events were read.
+        newest: The position of the latest event; a smaller one where they were deleted since.
+        name: What the filter calls a position.
+    """
+    if position <= newest:
+        return {name: int(position)}
+    return {"after_timestamp": time.time() - _LOOK_BACK}
+
+
 def _told(entry: dg.EventLogEntry) -> tuple[Told, str]:
     """What may be told of a run's failure, and of its step."""
     data = entry.get_dagster_event().event_specific_data
     if not isinstance(data, JobFailureData):
-        return tell_error(None, "the run was ended from outside"), ""
+        late = (entry.get_dagster_event().message or "").startswith("Exceeded maximum runtime")
+        return tell_end(End.LATE if late else End.GONE), ""
+    if data.failure_reason in _ENDS:
+        return tell_end(_ENDS[data.failure_reason]), ""
     first = data.first_step_failure_event
     if first is None:
         reason = data.failure_reason.value if data.failure_reason else "no reason given"
@@ -142,14 +170,15 @@ class Checks:
 
     def newest(self) -> float:
         """As `Kind`."""
-        found = self._records(after=None, limit=1)
+        found = self._records({}, limit=1)
         return found[0].storage_id if found else 0
 
     def after(self, position: float, limit: int) -> tuple[list[Failure], float]:
         """As `Kind`."""
-        found = self._records(after=int(position), limit=limit)
+        newest = self.scene.newest_event()
+        found = self._records(_since(position, newest, "after_cursor"), limit=limit)
         failures = [failure for each in found if (failure := self._failure(each))]
-        return failures, found[-1].storage_id if found else position
+        return failures, found[-1].storage_id if found else min(position, newest)
 
     def is_over(self, subject: str) -> bool:
         """As `Kind`: what the check has found last is in order."""
@@ -161,18 +190,16 @@ class Checks:
         evaluation = latest and latest.evaluation
         return bool(evaluation and evaluation.passed)
 
-    def _records(self, *, after: int | None, limit: int) -> list[dg.EventLogRecord]:
-        """The latest, or those after a position."""
+    def _records(self, since: Mapping[str, Any], *, limit: int) -> list[dg.EventLogRecord]:
+        """Those since then, the oldest first; or the latest."""
         events = self.scene.instance.event_log_storage
         if not isinstance(events, SqlEventLogStorage):
             return []
-        wanted = dg.EventRecordsFilter(
-            dg.DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=after
-        )
+        wanted = dg.EventRecordsFilter(dg.DagsterEventType.ASSET_CHECK_EVALUATION, **since)
         # That of SQLite looks into the files of all runs; as Dagster itself does for the status of
         # runs, the one above it is asked, which looks into the index.
         found = SqlEventLogStorage.get_event_records(
-            events, wanted, limit=limit, ascending=after is not None
+            events, wanted, limit=limit, ascending=bool(since)
         )
         return list(found)
 

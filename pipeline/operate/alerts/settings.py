@@ -47,40 +47,61 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: One cannot be used, or another one is missing. Nothing of it is repeated.
     """
+    settings, wrong = read_sound(environment)
+    if wrong:
+        raise wrong[0]
+    return settings
+
+
+def read_sound(environment: Mapping[str, str]) -> tuple[Settings, list[SettingsError]]:
+    """What can be used of an environment's settings, and what is wrong with the others."""
+    channels: list[Channel] = []
+    wrong: list[SettingsError] = []
+    for read in (_webhook, _slack, _email):
+        try:
+            channels.extend(read(environment))
+        except SettingsError as error:
+            wrong.append(error)
     warnings = environment.get(WARNINGS) or "0"
     if warnings not in {"0", "1"}:
-        raise SettingsError(f"{WARNINGS} is neither 0 nor 1", remedy="Set it to one of them")
-    web = _url(WEB, environment[WEB], secret=False) if environment.get(WEB) else None
-    return Settings(
-        channels=tuple(_channels(environment)),
-        warnings=warnings == "1",
-        web_url=web.geturl().rstrip("/") if web else None,
-    )
+        wrong.append(
+            SettingsError(f"{WARNINGS} is neither 0 nor 1", remedy="Set it to one of them")
+        )
+    web_url = None
+    try:
+        if environment.get(WEB):
+            web_url = _url(WEB, environment[WEB], secret=False).geturl().rstrip("/")
+    except SettingsError as error:
+        wrong.append(error)
+    return Settings(tuple(channels), warnings == "1", web_url), wrong
 
 
-def _channels(environment: Mapping[str, str]) -> Iterator[Channel]:
+def _webhook(environment: Mapping[str, str]) -> Iterator[Channel]:
     if url := environment.get(WEBHOOK):
         yield Webhook(_url(WEBHOOK, url).geturl())
+
+
+def _slack(environment: Mapping[str, str]) -> Iterator[Channel]:
     if url := environment.get(SLACK):
         yield Slack(_url(SLACK, url).geturl())
+
+
+def _email(environment: Mapping[str, str]) -> Iterator[Channel]:
     given = [name for name in (SMTP, FROM, TO) if environment.get(name)]
     if given and len(given) < 3:  # noqa: PLR2004 - all of them
         raise SettingsError(
             f"{', '.join(given)} given, but not all of {SMTP}, {FROM}, {TO}",
             remedy="Set all three, or none",
         )
-    if given:
-        yield _email(environment)
-
-
-def _email(environment: Mapping[str, str]) -> Email:
+    if not given:
+        return
     place = _split(SMTP, environment[SMTP], _SECURITY)
     security, port = _SECURITY[place.scheme]
     if security == "none" and place.username is not None:
         raise SettingsError(
             f"{SMTP} would send a password in the clear", remedy="Write smtp:// or smtps://"
         )
-    return Email(
+    yield Email(
         host=place.hostname or "",
         port=place.port or port,
         sender=_addresses(FROM, environment[FROM], most=1)[0],
@@ -104,6 +125,11 @@ def _addresses(name: str, text: str, *, most: int) -> tuple[str, ...]:
 def _url(name: str, text: str, *, secret: bool = True) -> SplitResult:
     """An address; one that holds a secret is only sent to where nobody listens on the way."""
     place = _split(name, text, ("https", "http"))
+    if place.username is not None or place.password is not None:
+        raise SettingsError(
+            f"{name} holds a user name or a password, which nothing would send",
+            remedy="Write the address without; a webhook's secret is a part of its path",
+        )
     if secret and place.scheme == "http" and place.hostname not in _LOOPBACK:
         raise SettingsError(f"{name} is not encrypted", remedy="Write https://")
     return place

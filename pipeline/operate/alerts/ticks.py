@@ -26,6 +26,9 @@ class Ticks:
 
     def after(self, position: float, limit: int) -> tuple[list[Failure], float]:
         """As `Kind`."""
+        # A tick that ends later than now was stamped by a clock that has gone back since: it waits.
+        now = time.time()
+        position = min(position, now)
         found = [
             (_ended(tick), tick)
             for state in self.scene.instance.all_instigator_state()
@@ -39,7 +42,8 @@ class Ticks:
             )
         ]
         new = sorted(
-            ((ended, tick) for ended, tick in found if ended > position), key=lambda each: each[0]
+            ((ended, tick) for ended, tick in found if position < ended <= now),
+            key=lambda each: each[0],
         )
         failures = [self._failure(ended, tick) for ended, tick in new]
         return failures, new[-1][0] if new else position

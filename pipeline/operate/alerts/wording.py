@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from enum import Enum
 from typing import Final, NamedTuple
 
 from dagster_shared.error import SerializableErrorInfo
@@ -29,6 +30,28 @@ class Told(NamedTuple):
     what: str
     remedy: str
     feed: str | None = None
+
+
+class End(Enum):
+    """How a run ended that did not end by itself: what happened, and what to do."""
+
+    GONE = (
+        "the run ended from outside: its process is gone, or somebody ended it",
+        "What it had not committed comes again. Look at memory and restarts of its machine",
+    )
+    LATE = (
+        "the run took longer than it may, and Dagster ended it",
+        "What it had not committed comes again. Look at what it waited for, and at its max_runtime",
+    )
+    NO_START = (
+        "the run did not start in time",
+        "Nothing was received. Look at the code server, the run launcher and the machine's memory",
+    )
+
+
+def tell_end(end: End) -> Told:
+    """What is told of a run that has no error of its own."""
+    return Told("E_UNEXPECTED", *end.value)
 
 
 def tell_error(error: SerializableErrorInfo | None, otherwise: str) -> Told:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.errors import PipelineError
+
 Tell = Callable[[str], None]
 
 _LONGEST_PAUSE: Final = 1.0  # seconds
@@ -20,14 +22,19 @@ class Pruned:
         what: Of what.
         gone: How many.
         finished: Whether that was all there was; the next time goes on where this one ended.
+        trouble: What could not be deleted beside it; nothing where all could.
+        error: What ended it; it kept nothing else from its turn.
     """
 
     what: str
     gone: int
     finished: bool
+    trouble: str = ""
+    error: PipelineError | None = None
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.gone} deleted{'' if self.finished else ', and more are left'}"
+        more = "" if self.finished else f", {self.error or 'and more are left'}"
+        return f"{self.what}: {self.gone} deleted{more}{self.trouble and f'; {self.trouble}'}"
 
 
 def prune(what: str, portions: Iterator[int], *, until: float, tell: Tell) -> Pruned:

@@ -3,7 +3,9 @@
 Dagster has no retention of its own for them (dagster#33785).
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -12,6 +14,7 @@ import dagster as dg
 from dagster._core.storage.event_log import SqlEventLogStorage, SqliteEventLogStorage
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 
+from pipeline.operate.retention.history import History
 from pipeline.operate.retention.portions import Pruned, Tell, prune
 
 _FINISHED: Final = [
@@ -19,7 +22,7 @@ _FINISHED: Final = [
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
-_AT_ONCE: Final = 20_000  # ids in memory; more than that are the next day's
+_AT_ONCE: Final = 500  # runs in memory
 _PORTION: Final = 20
 _SHOWN: Final = (
     dg.DagsterEventType.ASSET_MATERIALIZATION,
@@ -28,35 +31,60 @@ _SHOWN: Final = (
 _LOOKED_UP: Final = 500  # events in one question
 
 
-def prune_runs(
-    instance: dg.DagsterInstance, before: datetime, *, until: float, tell: Tell
-) -> Pruned:
-    """Deletes the runs that were finished before a moment, but those that an asset still shows.
+def prune_runs(history: History, before: datetime, *, until: float, tell: Tell) -> Pruned:
+    """Deletes our runs that were finished before a moment, but those that an asset still shows.
 
     Args:
-        instance: Dagster's storage.
+        history: Whose runs, and where.
         before: The moment.
         until: The moment of the monotonic clock after which no portion begins.
         tell: Gets a line now and then.
     """
+    kept: Counter[str] = Counter()
+    pruned = prune("runs", _portions(history, before, kept), until=until, tell=tell)
+    why = ", ".join(sorted(kept))
+    trouble = f"the compute logs of {kept.total()} runs are still there ({why})" if kept else ""
+    return replace(pruned, trouble=trouble)
+
+
+def _portions(history: History, before: datetime, kept: Counter[str]) -> Iterator[int]:
+    shown = _shown(history.instance)
+    for page in _pages(history.instance, before):
+        run_ids = [run.run_id for run in page if history.has(run) and run.run_id not in shown]
+        for first in range(0, len(run_ids), _PORTION):
+            portion = run_ids[first : first + _PORTION]
+            _delete_checks(history.instance, portion)
+            for run_id in portion:
+                _delete(history.instance, run_id, kept)
+            yield len(portion)
+        yield 0  # a page without any of ours takes its time too
+
+
+def _pages(instance: dg.DagsterInstance, before: datetime) -> Iterator[Sequence[dg.DagsterRun]]:
+    """The runs that were finished before a moment, the oldest first.
+
+    The next page is read while the last run of this one is there: Dagster goes on from its row.
+    """
     old = dg.RunsFilter(statuses=_FINISHED, updated_before=before)
-    shown = _shown(instance)
-    run_ids = [each for each in instance.get_run_ids(old, limit=_AT_ONCE) if each not in shown]
-    return prune("runs", _portions(instance, run_ids), until=until, tell=tell)
+    page = instance.get_runs(old, limit=_AT_ONCE, ascending=True)
+    while page:
+        following = instance.get_runs(old, page[-1].run_id, limit=_AT_ONCE, ascending=True)
+        yield page
+        page = following
 
 
-def _portions(instance: dg.DagsterInstance, run_ids: Sequence[str]) -> Iterator[int]:
-    for first in range(0, len(run_ids), _PORTION):
-        portion = run_ids[first : first + _PORTION]
-        _delete_checks(instance, portion)
-        for run_id in portion:
-            _delete(instance, run_id)
-        yield len(portion)
+def _delete(instance: dg.DagsterInstance, run_id: str, kept: Counter[str]) -> None:
+    """The run itself goes last: what is left where this is killed is found again by it.
 
-
-def _delete(instance: dg.DagsterInstance, run_id: str) -> None:
-    """The run itself goes last: what is left where this is killed is found again by it."""
-    instance.compute_log_manager.delete_logs(prefix=[run_id])
+    Args:
+        instance: Dagster's storage.
+        run_id: The run.
+        kept: By the type of the error, of how many runs a store let no compute log be deleted.
+    """
+    try:
+        instance.compute_log_manager.delete_logs(prefix=[run_id])
+    except Exception as error:  # noqa: BLE001 - any store; one that keeps its logs stops nothing
+        kept[type(error).__name__] += 1
     events = instance.event_log_storage
     events.delete_events(run_id)
     instance.delete_run(run_id)

@@ -7,13 +7,14 @@ from typing import Final
 
 import psycopg
 
-from pipeline.errors import SettingsError
+from pipeline.errors import PipelineError, SettingsError
 from pipeline.operate.retention.portions import Pruned, Tell, prune
 from pipeline.operate.retention.settings import Retention
 from pipeline.resources import postgres
 from pipeline.warehouse import schema
 
 _PORTION: Final = 10_000  # rows: a fraction of a second, and some megabytes of write-ahead log
+_OF_BODIES: Final = 100  # rows of the quarantine, each with a body of a megabyte at most
 _REFUSED: Final = "PP020"
 _SKEW: Final = timedelta(hours=1)
 _PRUNE: Final = "SELECT gone, reached FROM pipeline.prune(%s, %s, %s, %s)"
@@ -29,12 +30,14 @@ def prune_tables(
         retention: The days.
         until: The moment of the monotonic clock after which no portion begins.
         tell: Gets a line now and then.
-        portion: Rows in one transaction.
+        portion: Rows in one transaction, which are fewer of the quarantine.
+
+    Returns:
+        What has gone, table by table; of one that failed the error, which stops no other.
 
     Raises:
-        SettingsError: The database keeps a table for longer than is asked for; or its clock and
-            this machine's differ.
-        WarehouseError: Postgres is down, or refuses.
+        SettingsError: The clocks of the database and of this machine differ.
+        WarehouseError: Postgres is down.
     """
     days = {
         "quarantine": retention.quarantine_days,
@@ -46,9 +49,25 @@ def prune_tables(
     with _connected(url) as connection:
         _check_clocks(connection)
         return [
-            prune(what, _portions(connection, what, kept, portion), until=until, tell=tell)
+            _tried(
+                what,
+                _portions(connection, what, kept, _rows(what, portion)),
+                until=until,
+                tell=tell,
+            )
             for what, kept in days.items()
         ]
+
+
+def _rows(what: str, portion: int) -> int:
+    return min(portion, _OF_BODIES) if what == "quarantine" else portion
+
+
+def _tried(what: str, portions: Iterator[int], *, until: float, tell: Tell) -> Pruned:
+    try:
+        return prune(what, portions, until=until, tell=tell)
+    except psycopg.Error as error:
+        return Pruned(what, 0, finished=False, error=_translated(error))
 
 
 def _portions(connection: psycopg.Connection, what: str, days: int, portion: int) -> Iterator[int]:
@@ -79,9 +98,13 @@ def _connected(url: str) -> Iterator[psycopg.Connection]:
             schema.upgrade(connection)
             yield connection
     except psycopg.Error as error:
-        if error.sqlstate != _REFUSED:
-            raise postgres.translate(error) from None
-        raise SettingsError(
-            f"the database refuses: {error.diag.message_primary}",
-            remedy=f"{error.diag.message_hint}. What is kept for how long: docs/retention.md",
-        ) from None
+        raise _translated(error) from None
+
+
+def _translated(error: psycopg.Error) -> PipelineError:
+    if error.sqlstate != _REFUSED:
+        return postgres.translate(error)
+    return SettingsError(
+        f"the database refuses: {error.diag.message_primary}",
+        remedy=f"{error.diag.message_hint}. What is kept for how long: docs/retention.md",
+    )

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Feed
-from pipeline.errors import PipelineError, QueueError
+from pipeline.errors import PipelineError, QueueError, SettingsError
 from pipeline.operate.retention.settings import read_retention
+from pipeline.operate.start_up.alerts import check_alerts
 from pipeline.operate.start_up.clocks import check_clock
 from pipeline.operate.start_up.finding import Finding, unavailable
 from pipeline.operate.start_up.queues import (
@@ -36,14 +37,19 @@ def check(
         yield from check_warehouse(outside, feeds)
     except PipelineError as error:
         yield unavailable("warehouse", error)
+    yield from check_alerts(environment, embedded=outside.endpoint.embedded)
+    ledger_days = None
     try:
         ledger_days = read_retention(environment).ledger_days
+    except SettingsError as error:
+        yield unavailable("settings", error)
+    if outside.endpoint.embedded:
+        return  # its queues are made by this code, when they are first asked for
+    try:
         client = outside.look_client()
     except PipelineError as error:
         yield unavailable("settings", error)
         return
-    if outside.endpoint.embedded:
-        return  # its queues are made by this code, when they are first asked for
     skews: list[float | None] = []
     for feed in feeds:
         try:
@@ -56,9 +62,19 @@ def check(
 
 
 def _check_feed(
-    client: "SQSClient", outside: Outside, feed: Feed, source: QueueFacts, ledger_days: int
+    client: "SQSClient", outside: Outside, feed: Feed, source: QueueFacts, ledger_days: int | None
 ) -> Iterator[Finding]:
-    letters = read_facts(client, feed, source.dead_letters) if source.dead_letters else None
+    letters = None
+    try:
+        letters = read_facts(client, feed, source.dead_letters) if source.dead_letters else None
+    except QueueError as error:
+        where = f"dead-letter queue {source.dead_letters}"
+        yield Finding(
+            "error",
+            where,
+            f"{error.code}: {error.what}",
+            f"{error.remedy}; or correct the redrive policy of {source.name}",
+        )
     yield from check_ledger(source, letters, ledger_days)
     yield from check_queue(feed, source)
     if letters is not None:

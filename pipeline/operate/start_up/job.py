@@ -8,6 +8,7 @@ from functools import cache
 from typing import Final
 
 import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorType
 
 from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
@@ -63,11 +64,16 @@ def start_up(feeds: Sequence[Feed]) -> dg.Definitions:
 
 
 def monitoring_of(instance: dg.DagsterInstance) -> Monitoring:
-    """What an instance does about runs that hang."""
+    """What an instance does about runs that hang, and about ticks that are old."""
     return Monitoring(
         enabled=instance.run_monitoring_enabled,
         longest=float(instance.run_monitoring_max_runtime_seconds or 0),
         resumes=instance.run_monitoring_max_resume_run_attempts,
+        ticks_end=all(
+            days > 0
+            for kind in (InstigatorType.SENSOR, InstigatorType.SCHEDULE)
+            for days in instance.get_tick_retention_settings(kind).values()
+        ),
     )
 
 

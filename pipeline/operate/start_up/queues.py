@@ -73,11 +73,17 @@ def check_dead_letters(feed: Feed, source: QueueFacts, letters: QueueFacts) -> I
 
 
 def check_ledger(
-    source: QueueFacts, letters: QueueFacts | None, ledger_days: int
+    source: QueueFacts, letters: QueueFacts | None, ledger_days: int | None
 ) -> Iterator[Finding]:
-    """Whether the ledger remembers for as long as a message may come back (fault 53)."""
+    """Whether the ledger remembers for as long as a message may come back (fault 53).
+
+    Args:
+        source: The feed's queue.
+        letters: Its dead-letter queue; None where it has none, or none that can be looked at.
+        ledger_days: For how long the ledger remembers; None where that is set wrongly.
+    """
     horizon = source.retention + (letters.retention if letters else 0)
-    if ledger_days * _DAY < horizon:
+    if ledger_days is not None and ledger_days * _DAY < horizon:
         yield Finding(
             "error",
             f"queue {source.name}",

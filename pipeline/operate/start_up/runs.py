@@ -21,15 +21,24 @@ class Monitoring:
         enabled: Whether it looks for them at all.
         longest: Seconds after which it ends a run; 0 for never.
         resumes: How often it resumes a run whose process is gone.
+        ticks_end: Whether ticks of sensors and schedules are deleted, whatever became of them.
     """
 
     enabled: bool
     longest: float
     resumes: int
+    ticks_end: bool = True
 
 
 def check_monitoring(feeds: Sequence[Feed], monitoring: Monitoring) -> Iterator[Finding]:
     """Whether the limits of runs and those of the instance go together (faults 58 to 60)."""
+    if not monitoring.ticks_end:
+        yield Finding(
+            "warning",
+            _WHERE,
+            "some ticks are kept for ever: each sensor adds some thousands a day",
+            "Set retention.sensor and retention.schedule to days, as this project's dagster.yaml",
+        )
     if not monitoring.enabled:
         yield Finding(
             "error",
@@ -45,8 +54,16 @@ def check_monitoring(feeds: Sequence[Feed], monitoring: Monitoring) -> Iterator[
             "runs are resumed, whose data were in memory only",
             "Set run_monitoring.max_resume_run_attempts: 0; redelivery finishes the work",
         )
+    if monitoring.longest <= 0:
+        yield Finding(
+            "error",
+            _WHERE,
+            "runs have no time limit: one that hangs counts as running for ever",
+            "Set run_monitoring.max_runtime_seconds",
+        )
+        return
     for feed in feeds:
-        if 0 < monitoring.longest < feed.limits.hold_seconds:
+        if monitoring.longest < feed.limits.hold_seconds:
             yield Finding(
                 "warning",
                 f"feed {feed.name}",

@@ -18,13 +18,16 @@ from pipeline.warehouse.tables import compare_keyring, recall_fingerprint
 
 _WHERE = "warehouse"
 
-# What is left of each limit: of the server for those without a right to the reserve, of the
-# database, and of the log-in.
-_FREE = """
+# What is left of each limit: of the server for those without a right to the reserves (the second
+# is there since version 16), of the database, and of the log-in. What another role's session is
+# shows only to who may see it; that it is in a database shows to all.
+FREE = """
 SELECT least(
     current_setting('max_connections')::int
         - current_setting('superuser_reserved_connections')::int
-        - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+        - coalesce(current_setting('reserved_connections', true)::int, 0)
+        - (SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL
+            AND coalesce(backend_type, 'client backend') = 'client backend'),
     (SELECT nullif(datconnlimit, -1) - (SELECT count(*) FROM pg_stat_activity s
         WHERE s.datid = d.oid) FROM pg_database d WHERE datname = current_database()),
     (SELECT nullif(rolconnlimit, -1) - (SELECT count(*) FROM pg_stat_activity s
@@ -48,7 +51,7 @@ def check_warehouse(outside: Outside, feeds: Sequence[Feed]) -> Iterator[Finding
             yield Finding(
                 "warning", _WHERE, "its log may keep rows and values", f"{risk} (docs/privacy.md)"
             )
-        row = connection.execute(_FREE).fetchone()
+        row = connection.execute(FREE).fetchone()
         yield from check_connections(feeds, 0 if row is None else int(row[0]))
         yield from _keyring(outside, connection)
 
