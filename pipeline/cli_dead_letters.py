@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline import feeds
-from pipeline.errors import SettingsError
+from pipeline.errors import QueueError, SettingsError
 
 if TYPE_CHECKING:
     from pipeline.operate.dead_letters.look import Letters
@@ -31,7 +31,8 @@ def list_letters(
 ) -> None:
     """Show how many there are, how old the oldest is, and when SQS drops it for good.
 
-    To learn the age, up to 50 messages of a queue are received and shown again at once.
+    To learn the age, up to 50 messages of a queue are received and shown again at once. It ends
+    with 1 where a queue could not be looked at.
     """
     from pipeline.operate.dead_letters.look import look  # noqa: PLC0415 - late, as in pipeline.cli
     from pipeline.resources.outside import Outside  # noqa: PLC0415
@@ -39,17 +40,26 @@ def list_letters(
     outside = Outside.of(os.environ)
     table = Table("feed", "queue", "depth", "in flight", "oldest", "dropped in", box=None)
     troubles: list[str] = []
+    failed = False
     for each in [feeds.find(feed)] if feed else feeds.discover():
-        queue = outside.dead_letters(each)
-        if queue is None:
+        try:
+            queue = outside.dead_letters(each)
+            seen = look(queue) if queue else None
+        except QueueError as error:  # the others can be looked at all the same
+            table.add_row(each.name, error.code, "?", "?", "?", "?")
+            troubles.append(str(error))
+            failed = True
+            continue
+        if seen is None:
             table.add_row(each.name, "none", "-", "-", "-", "-")
             continue
-        seen = look(queue)
         table.add_row(each.name, seen.queue, str(seen.waiting), str(seen.in_flight), *_ages(seen))
-        troubles += [seen.trouble] if seen.trouble else []
+        troubles += _troubles(seen)
     _out.print(table)
     for trouble in troubles:
         _out.print(trouble)
+    if failed:
+        raise typer.Exit(1)
 
 
 @dead_letters.command("redrive")
@@ -95,6 +105,16 @@ def redrive_letters(  # noqa: PLR0917 - typer names them all
     _out.print(str(tally))
     if tally.failed:
         raise typer.Exit(1)
+
+
+def _troubles(seen: "Letters") -> list[str]:
+    told = [seen.trouble] if seen.trouble else []
+    if seen.foreign:
+        told.append(
+            f"{seen.queue}: another queue has given up {seen.foreign} of the {seen.looked_at} that"
+            " were looked at; a redrive leaves them alone"
+        )
+    return told
 
 
 def _ages(seen: "Letters") -> tuple[str, str]:

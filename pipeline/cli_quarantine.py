@@ -146,6 +146,7 @@ def redrive(  # noqa: PLR0917 - typer names them all
         _out.print(line)
     if dry_run:
         return
+    redriving.check_time(chosen, sum(each.messages for each in groups), rate)
     order = redriving.Order(
         feed=chosen,
         selection=selection,

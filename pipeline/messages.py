@@ -19,6 +19,8 @@ class Message:
         receive_count: How often it has been delivered, this time included.
         event_id: The producer's `event_id` attribute, if it sent one.
         origin: Who it was when it was first sent, if it says so: see `pipeline.consume.origin`.
+        given_up_by: The ARN of the queue that it is a dead letter of, where SQS was asked and
+            knows it.
     """
 
     message_id: str
@@ -29,6 +31,7 @@ class Message:
     receive_count: int
     event_id: str | None = field(default=None, repr=False)
     origin: str | None = field(default=None, repr=False)
+    given_up_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,28 @@ def give_up(world: World, letters: str, count: int) -> None:
     assert (world.depth(), depth(world, letters)) == ((0, 0), (count, 0))
 
 
+def bury_another_queues(world: World, letters: str, bodies: Sequence[str]) -> str:
+    """Has another queue give messages up to the same place, then lead elsewhere; its URL."""
+    own = world.sqs.create_queue(QueueName="another-queues-own")["QueueUrl"]
+    another = world.sqs.create_queue(QueueName="another-queue")["QueueUrl"]
+    for body in bodies:
+        world.sqs.send_message(QueueUrl=another, MessageBody=body)
+    lead_to_letters(world, another, letters)
+    for _ in range(DELIVERIES + 1):
+        for _ in range(0, len(bodies), 10):
+            world.sqs.receive_message(QueueUrl=another, MaxNumberOfMessages=10, VisibilityTimeout=1)
+        world.clock.now += 2
+    lead_to_letters(world, another, own)
+    assert depth(world, another) == (0, 0)
+    return another
+
+
+def lead_to_letters(world: World, url: str, letters: str) -> None:
+    """Gives a queue another dead-letter queue."""
+    policy = {"deadLetterTargetArn": arn_of(world, letters), "maxReceiveCount": DELIVERIES}
+    world.sqs.set_queue_attributes(QueueUrl=url, Attributes={"RedrivePolicy": json.dumps(policy)})
+
+
 def logins(count: int) -> list[str]:
     """Bodies of logins, each of another user."""
     return [json.dumps(login(user_id=str(uuid.UUID(int=place)))) for place in range(count)]

@@ -170,7 +170,13 @@ def test_the_job_redrives_and_tells_the_counts(
     )
     (told,) = [each for each in result.all_events if each.is_successful_output]
     counts = {name: value.value for name, value in told.step_output_data.metadata.items()}
-    assert counts == {"moved": 3, "failed": 0, "left": 0}
+    assert counts == {
+        "moved": 3,
+        "failed": 0,
+        "moved but not deleted": 0,
+        "another queue's": 0,
+        "left": 0,
+    }
     assert (world.depth(), depth(world, letters)) == ((3, 0), (0, 0))
     assert len(recorded(world)) == 2
 
@@ -214,3 +220,14 @@ def test_the_command_lists_and_redrives(world: World, monkeypatch: pytest.Monkey
     done = CliRunner().invoke(app, command)
     assert (done.exit_code, done.stdout) == (0, "moved 3, failed 0, left 0\n")
     assert world.depth() == (3, 0)
+
+
+def test_a_queue_that_is_missing_keeps_nobody_from_seeing_the_others(world: World) -> None:
+    """Of the feeds that are deployed, this world has the queue of one."""
+    bury(world, logins(3))
+    listed = CliRunner().invoke(app, ["dead-letters", "list"])
+    assert listed.exit_code == 1
+    rows = {line.split()[0]: line.split()[1:4] for line in listed.stdout.splitlines()}
+    assert rows["user_logins"] == [LETTERS, "3", "0"]
+    assert rows["pokemon"] == rows["messages"] == ["E_QUEUE_MISSING", "?", "?"]
+    assert listed.stdout.count("does not exist") == 2

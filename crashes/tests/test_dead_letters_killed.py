@@ -48,7 +48,9 @@ def test_killed_at_a_call_it_loses_and_doubles_nothing(world: World, moment: str
     ):
         assert gate.reached.wait(START)
         process.kill()
-    assert recorded(world) == [("redrive dead letters", f"copy, {COUNT} there")]
+    assert recorded(world) == [
+        ("redrive dead letters", f"copy, {COUNT} there, 500 a second at most")
+    ]
     world.clock.now += DAYS
     assert world.depth()[0] + depth(world, letters)[0] >= COUNT
     redriven(world)

@@ -22,6 +22,7 @@ from pipeline.operate.columns import (
     read_pseudonyms,
 )
 from pipeline.operate.custody import load_keyring
+from pipeline.operate.long_runs import POOL, long_run
 from pipeline.operate.progress import seldom
 from pipeline.operate.rotate import Order, rotate
 from pipeline.operate.statement import check_reason, check_text
@@ -43,8 +44,7 @@ _DELETE_ROWS: Final = dg.Field(
     description="Delete the rows that carry the pseudonyms. Only a column with the policy vault"
     " can be forgotten without.",
 )
-# A large table takes hours; the deployment's limit is meant for runs that hold messages.
-_LONGEST: Final = {"dagster/max_runtime": str(7 * 24 * 3600)}
+_HOURS: Final = 7 * 24  # for a large table
 
 
 def custody_jobs(feed: Feed) -> list[dg.JobDefinition]:
@@ -147,6 +147,7 @@ def _forget_job(feed: Feed) -> dg.JobDefinition:
 def _rotate_job(feed: Feed) -> dg.JobDefinition:
     @dg.op(
         name=f"renew_{feed.name}",
+        pool=POOL,
         config_schema={
             "reason": dg.Field(
                 str, default_value="a new key version", description="Why. It is kept for years."
@@ -175,7 +176,7 @@ def _rotate_job(feed: Feed) -> dg.JobDefinition:
         name=f"rotate_{feed.name}",
         description=f"Gives the pseudonyms of {feed.table} the current key version, in place,"
         " while loads go on. It may be stopped at any moment, and goes on where it was.",
-        tags=_LONGEST,
+        tags=long_run(_HOURS),
     )
     def the_job() -> None:
         renew()

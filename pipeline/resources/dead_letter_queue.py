@@ -3,17 +3,19 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from botocore.exceptions import ClientError
 
 from pipeline.contract import Feed
 from pipeline.errors import QueueError
+from pipeline.messages import Message
 from pipeline.resources.sqs import SqsQueue
 from pipeline.resources.sqs_client import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import MessageSystemAttributeNameType
 
 RUNNING: Final = {"RUNNING", "CANCELLING"}
 """The states of a move that is not over."""
@@ -25,6 +27,8 @@ class Move:
 
     Attributes:
         status: As SQS names it: RUNNING, COMPLETED, CANCELLING, CANCELLED or FAILED.
+        started: When it began, in milliseconds since the epoch.
+        per_second: Messages a second at most; None where SQS chooses.
         moved: Messages that it has moved, about.
         expected: Messages that there were when it began, about; None where SQS does not say.
         handle: What it is cancelled by; None once it is over.
@@ -32,10 +36,21 @@ class Move:
     """
 
     status: str
+    started: int
+    per_second: int | None
     moved: int
     expected: int | None
     handle: str | None = field(repr=False)
     reason: str | None = None
+
+
+class LetterQueue(SqsQueue):
+    """A dead-letter queue: it also asks which queue gave a message up."""
+
+    asked: "ClassVar[Sequence[MessageSystemAttributeNameType]]" = (
+        *SqsQueue.asked,
+        "DeadLetterQueueSourceArn",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +67,7 @@ class DeadLetterQueue:
         feed: The contract.
     """
 
-    letters: SqsQueue
+    letters: LetterQueue
     source: SqsQueue
     retention: int
     arn: str
@@ -64,6 +79,13 @@ class DeadLetterQueue:
     def name(self) -> str:
         """The name of the queue."""
         return self.arn.rpartition(":")[2]
+
+    def is_foreign(self, letter: Message) -> bool:
+        """Whether another queue gave a message up: one that led here before, or still does.
+
+        Where SQS does not say, as of what somebody sent here by hand, it counts as the feed's.
+        """
+        return letter.given_up_by not in {None, self.source_arn}
 
     def check_unshared(self) -> None:
         """Makes sure that the feed's queue is the only one whose messages end here.
@@ -83,21 +105,23 @@ class DeadLetterQueue:
         if others:
             raise QueueError(
                 f"dead-letter queue {self.name!r} takes the messages of {', '.join(others)} too",
-                remedy="Give each queue a dead-letter queue of its own; nothing was moved",
+                remedy="Empty it first (`aws sqs start-message-move-task` without a destination"
+                " takes each message back to its own queue), then give each queue a dead-letter"
+                " queue of its own; nothing was moved",
                 feed=self.feed.name,
             )
 
     def start_move(self, per_second: int) -> None:
-        """Has SQS move everything to the feed's queue; one move at a time.
+        """Has SQS move each message to the queue that gave it up; one move at a time.
+
+        No destination is named: what another queue has left here would go to the feed's queue.
 
         Raises:
             QueueError: SQS refused or did not answer.
         """
         with translated(feed=self.feed):
             self.client.start_message_move_task(
-                SourceArn=self.arn,
-                DestinationArn=self.source_arn,
-                MaxNumberOfMessagesPerSecond=per_second,
+                SourceArn=self.arn, MaxNumberOfMessagesPerSecond=per_second
             )
 
     def latest_move(self) -> Move | None:
@@ -113,15 +137,17 @@ class DeadLetterQueue:
         if not moves:
             return None
         found = moves[0]
-        if found["Status"] in RUNNING and found.get("DestinationArn") != self.source_arn:
+        destination = found.get("DestinationArn") or self.source_arn
+        if found["Status"] in RUNNING and destination != self.source_arn:
             raise QueueError(
-                f"somebody else moves the messages of {self.name!r}, to where they came from or"
-                " to another queue",
+                f"somebody else moves the messages of {self.name!r} to another queue",
                 remedy="Wait until it is over, or cancel it (aws sqs cancel-message-move-task)",
                 feed=self.feed.name,
             )
         return Move(
             status=found["Status"],
+            started=found.get("StartedTimestamp", 0),
+            per_second=found.get("MaxNumberOfMessagesPerSecond"),
             moved=found.get("ApproximateNumberOfMessagesMoved", 0),
             expected=found.get("ApproximateNumberOfMessagesToMove"),
             handle=found.get("TaskHandle"),
@@ -157,7 +183,7 @@ def find_dead_letters(client: "SQSClient", feed: Feed, source: SqsQueue) -> Dead
         return None
     arn: str = json.loads(policy)["deadLetterTargetArn"]
     there = replace(feed, queue=arn.rpartition(":")[2])
-    letters = SqsQueue(client, there)
+    letters = LetterQueue(client, there)
     (retention,) = _attributes(client, there, letters, ["MessageRetentionPeriod"])
     return DeadLetterQueue(
         letters=letters,

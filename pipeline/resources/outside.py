@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from pipeline.contract import Feed
-from pipeline.errors import QueueMissing, SettingsError
+from pipeline.errors import QueueError, SettingsError
 from pipeline.local.services import ensure_running, local_folder
 from pipeline.masking.keyring import KeyStore
 from pipeline.resources.dead_letter_queue import DeadLetterQueue, find_dead_letters
+from pipeline.resources.kept import Kept
 from pipeline.resources.key_stores import key_store
 from pipeline.resources.queue_facts import check_environment
 from pipeline.resources.settings import CUSTODIAN_URL, read_producer_settings, read_settings
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 3.0
 """How long a look waits for an answer: a tick has 60 s in Dagster, and 15 s behind some proxies."""
 
+# As long as a tick may not know that a redrive policy leads to another queue by now.
+_KEPT_SECONDS = 600.0
 _RUN_SECONDS = 30.0
 _PROBE_SECONDS = 1.0
 _SEND_SECONDS = 5.0  # somebody waits for the answer
@@ -98,10 +100,12 @@ class Outside:
         Raises:
             QueueError: SQS refused, or did not answer within seconds.
         """
+        key = (self.endpoint, feed)
         try:
-            return _queue_for_a_look(self.endpoint, feed).depth()
-        except QueueMissing:
-            _queue_for_a_look.cache_clear()  # the next look finds it again if it was made anew
+            return _QUEUES.get(key).depth()
+        except QueueError:
+            # The queue may be made anew, and the client's credentials renewed in their file.
+            _QUEUES.drop(key)
             raise
 
     def dead_letter_depth(self, feed: Feed) -> Depth | None:
@@ -112,14 +116,16 @@ class Outside:
         Raises:
             QueueError: SQS refused, or did not answer within seconds.
         """
+        key = (self.endpoint, feed)
         try:
-            found = _dead_letters_for_a_look(self.endpoint, feed)
+            found = _DEAD_LETTERS.get(key)
             if found is not None:
                 return found.letters.depth()
-        except QueueMissing:
-            _dead_letters_for_a_look.cache_clear()  # as above
+        except QueueError:
+            _QUEUES.drop(key)
+            _DEAD_LETTERS.drop(key)  # as above
             raise
-        _dead_letters_for_a_look.cache_clear()  # the queue may be given one
+        _DEAD_LETTERS.drop(key)  # the queue may be given one
         return None
 
     def dead_letters(self, feed: Feed) -> DeadLetterQueue | None:
@@ -203,14 +209,21 @@ class SendOnly:
         return make_client(self.endpoint, read_seconds=_PROBE_SECONDS, attempts=1)
 
 
-@cache  # one entry per feed, for the life of the process
-def _queue_for_a_look(endpoint: Endpoint, feed: Feed) -> SqsQueue:
+_Look = tuple[Endpoint, Feed]
+"""Where somebody looks, and at whose queue."""
+
+
+def _find_queue(look: _Look) -> SqsQueue:
+    endpoint, feed = look
     client = make_client(endpoint, read_seconds=LOOK_SECONDS)
     return SqsQueue(client, feed, embedded=endpoint.embedded)
 
 
-@cache  # as above
-def _dead_letters_for_a_look(endpoint: Endpoint, feed: Feed) -> DeadLetterQueue | None:
-    return find_dead_letters(
-        make_client(endpoint, read_seconds=LOOK_SECONDS), feed, _queue_for_a_look(endpoint, feed)
-    )
+def _find_letters(look: _Look) -> DeadLetterQueue | None:
+    endpoint, feed = look
+    client = make_client(endpoint, read_seconds=LOOK_SECONDS)
+    return find_dead_letters(client, feed, _QUEUES.get(look))
+
+
+_QUEUES: Final = Kept(_find_queue, seconds=_KEPT_SECONDS)
+_DEAD_LETTERS: Final = Kept(_find_letters, seconds=_KEPT_SECONDS)

@@ -140,8 +140,11 @@ def connect(url: str) -> BoundedConnection:
 
 
 def copy(connection: psycopg.Connection, table: str, rows: Iterable[Sequence[object]]) -> None:
-    """Copies rows into a table, which is much quicker than inserting them."""
-    statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))
+    """Copies rows into a temporary table, which is much quicker than inserting them.
+
+    A `search_path` may name `pg_temp` last: then a table of the same name elsewhere is found first.
+    """
+    statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier("pg_temp", table))
     with connection.cursor() as cursor, cursor.copy(statement) as target:
         for row in rows:
             target.write_row(row)

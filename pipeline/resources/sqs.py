@@ -1,20 +1,35 @@
 """One feed's queue over boto3."""
 
+import base64
 import hashlib
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from pipeline.contract import Feed
+from pipeline.errors import QueueError
 from pipeline.messages import Event, Message, Refusals, Sent
 from pipeline.resources.sqs_client import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, MessageTypeDef
+    from mypy_boto3_sqs.literals import MessageSystemAttributeNameType
+    from mypy_boto3_sqs.type_defs import (
+        ChangeMessageVisibilityBatchResultTypeDef,
+        DeleteMessageBatchResultTypeDef,
+        MessageAttributeValueOutputTypeDef,
+        MessageTypeDef,
+        SendMessageBatchResultTypeDef,
+    )
+
+    _Answer = (
+        ChangeMessageVisibilityBatchResultTypeDef
+        | DeleteMessageBatchResultTypeDef
+        | SendMessageBatchResultTypeDef
+    )
 
 EVENT_ID = "event_id"
 """The message attribute in which a producer names the event."""
@@ -54,9 +69,17 @@ class Depth:
 class SqsQueue:
     """One feed's queue; safe for use by several threads.
 
+    Attributes:
+        asked: What SQS is to tell of each message.
+
     Raises:
         QueueError: From every method, where SQS does not do its work.
     """
+
+    asked: "ClassVar[Sequence[MessageSystemAttributeNameType]]" = (
+        "SentTimestamp",
+        "ApproximateReceiveCount",
+    )
 
     def __init__(self, client: "SQSClient", feed: Feed, *, embedded: bool = False) -> None:
         self._client = client
@@ -92,7 +115,7 @@ class SqsQueue:
                 MaxNumberOfMessages=count,
                 WaitTimeSeconds=_WAIT_SECONDS,
                 VisibilityTimeout=self._feed.limits.visibility_seconds,
-                MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
+                MessageSystemAttributeNames=self.asked,
                 MessageAttributeNames=[EVENT_ID, ORIGIN],
             )
         now = datetime.now(UTC)
@@ -122,7 +145,7 @@ class SqsQueue:
         taken = {int(each["Id"]): each["MessageId"] for each in answer.get("Successful", ())}
         return Sent(
             message_ids=tuple(taken.get(place) for place in range(len(events))),
-            refusals=_refusals(events, answer.get("Failed", ())),
+            refusals=_refusals(events, answer),
         )
 
     def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
@@ -133,7 +156,7 @@ class SqsQueue:
         ]
         with translated(feed=self._feed):
             answer = self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
-        return _refusals(messages, answer.get("Failed", ()))
+        return _refusals(messages, answer)
 
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
         """Sets the visibility timeout of up to 10 messages; 0 shows them at once."""
@@ -146,7 +169,7 @@ class SqsQueue:
                 QueueUrl=self.url,
                 Entries=entries,  # type: ignore[arg-type]
             )
-        return _refusals(messages, answer.get("Failed", ()))
+        return _refusals(messages, answer)
 
 
 def attributes_of(event: Event) -> dict[str, str]:
@@ -184,7 +207,12 @@ def _depth(client: "SQSClient", url: str) -> Depth:
             "ApproximateNumberOfMessagesNotVisible",
             "ApproximateNumberOfMessagesDelayed",
         ],
-    )["Attributes"]
+    ).get("Attributes")
+    if not attributes:
+        raise QueueError(
+            "what answers at the endpoint of SQS is not SQS: it told no depth",
+            remedy="Look for a proxy or a log-in page in between, and at AWS_ENDPOINT_URL_SQS",
+        )
     return Depth(
         visible=int(attributes["ApproximateNumberOfMessages"]),
         in_flight=int(attributes["ApproximateNumberOfMessagesNotVisible"]),
@@ -202,7 +230,7 @@ def _is_whole(each: "MessageTypeDef") -> bool:
 def _message(each: "MessageTypeDef", now: datetime) -> Message:
     system = each["Attributes"]
     carried = each.get("MessageAttributes", {})
-    texts = {name: value.get("StringValue") for name, value in carried.items()}
+    texts = {name: _text(value) for name, value in carried.items()}
     return Message(
         message_id=each["MessageId"],
         receipt=each["ReceiptHandle"],
@@ -212,13 +240,26 @@ def _message(each: "MessageTypeDef", now: datetime) -> Message:
         receive_count=int(system["ApproximateReceiveCount"]),
         event_id=texts.get(EVENT_ID),
         origin=texts.get(ORIGIN),
+        given_up_by=system.get("DeadLetterQueueSourceArn"),
     )
 
 
-def _refusals(
-    tried: Sequence[_Tried], failed: "Sequence[BatchResultErrorEntryTypeDef]"
-) -> Refusals[_Tried]:
+def _text(value: "MessageAttributeValueOutputTypeDef") -> str | None:
+    """The value of an attribute; bytes of DataType Binary as their text, or else in base64."""
+    content = value.get("BinaryValue")
+    if content is None:
+        return value.get("StringValue")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(content).decode()
+
+
+def _refusals(tried: Sequence[_Tried], answer: "_Answer") -> Refusals[_Tried]:
+    """What was not done; what the answer does not name, as that of no SQS, may not have been."""
+    done = {int(each["Id"]) for each in answer.get("Successful", ())}
+    final = {int(each["Id"]) for each in answer.get("Failed", ()) if each["SenderFault"]}
     return Refusals(
-        retry=tuple(tried[int(each["Id"])] for each in failed if not each["SenderFault"]),
-        final=tuple(tried[int(each["Id"])] for each in failed if each["SenderFault"]),
+        retry=tuple(each for at, each in enumerate(tried) if at not in done | final),
+        final=tuple(each for at, each in enumerate(tried) if at in final),
     )

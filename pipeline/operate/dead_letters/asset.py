@@ -70,6 +70,8 @@ def _metadata(letters: Letters, now: datetime) -> dict[str, dg.MetadataValue | f
         "retention (days)": round(letters.retention / 86_400, 1),
         "looked at": letters.looked_at,
     }
+    if letters.foreign:
+        told["looked at, of another queue"] = letters.foreign
     age, left = letters.age(now), letters.left(now)
     if age is not None and left is not None:
         told["oldest age (h)"] = round(age / timedelta(hours=1), 1)

@@ -39,7 +39,8 @@ class Copying:
         self._secret = secret
         self._order = order
         self._tally = tally
-        self._refused: list[Message] = []
+        self._aside: dict[str, Message] = {}  # by message id
+        self._met_again = 0
 
     def run(self, stop: threading.Event, tell: Callable[[], None]) -> None:
         """Redrives what is there now, at most; what fails meanwhile is not redriven again.
@@ -51,23 +52,46 @@ class Copying:
         Raises:
             QueueError: SQS refused or did not answer; what was in hand comes back.
         """
-        most = min(self._order.most, self._queue.letters.depth().total)
-        started, empty = time.monotonic(), 0
+        there, rate = self._queue.letters.depth().total, self._order.per_second
+        empty = 0
         try:
-            while (left := most - self._done) > 0 and empty < _EMPTY_ANSWERS:
-                letters = self._queue.letters.receive(min(_TEN, left, self._order.per_second))
+            while (left := self._left(there)) > 0 and empty < _EMPTY_ANSWERS:
+                began, before = time.monotonic(), self._done
+                letters = self._queue.letters.receive(min(_TEN, left, rate))
                 empty = 0 if letters else empty + 1
-                self._redrive(letters)
+                self._redrive(self._own(letters))
                 tell()
-                due = started + self._done / self._order.per_second
+                # From portion to portion: one that took long is not made up for by a burst.
+                due = began + (self._done - before) / rate
                 if stop.wait(max(0.0, due - time.monotonic())):
                     return
         finally:
-            _show(self._queue.letters, self._refused)
+            _show(self._queue.letters, list(self._aside.values()))
 
     @property
     def _done(self) -> int:
         return self._tally.moved + self._tally.failed
+
+    def _left(self, there: int) -> int:
+        """How many more to take; none, where only those come that were set aside."""
+        if self._met_again > len(self._aside):
+            return 0
+        return min(self._order.most, there - self._tally.foreign) - self._done
+
+    def _own(self, letters: Sequence[Message]) -> list[Message]:
+        """Those to redrive: not what another queue gave up, nor what was set aside before."""
+        own = []
+        for letter in letters:
+            if letter.message_id in self._aside:  # its visibility has ended meanwhile
+                self._met_again += 1
+                self._set_aside(letter)
+            elif self._queue.is_foreign(letter):
+                self._tally.foreign += 1
+                self._set_aside(letter)
+            else:
+                self._met_again = 0
+                own.append(letter)
+        return own
 
     def _redrive(self, letters: Sequence[Message]) -> None:
         """Redrives up to ten messages; shows those again at once that it does not come to."""
@@ -82,6 +106,7 @@ class Copying:
         """Those that SQS can take: with its origin a message may have grown too large."""
         for event, letter in list(waiting.values()):
             if weigh(event) > BYTES:
+                self._tally.failed += 1
                 self._set_aside(letter)
                 del waiting[id(event)]
         return [event for event, _ in waiting.values()]
@@ -93,6 +118,7 @@ class Copying:
         self._tally.moved += len(taken)
         self._tally.kept += self._delete(taken)
         for event in sent.refusals.final:
+            self._tally.failed += 1
             self._set_aside(waiting.pop(id(event))[1])
         if sent.refusals.retry:
             raise QueueError(
@@ -116,9 +142,9 @@ class Copying:
         return kept + len(rest)
 
     def _set_aside(self, letter: Message) -> None:
-        """Leaves a message hidden until the end, so that it is not met again."""
-        self._tally.failed += 1
-        self._refused.append(replace(letter, body=""))  # only its receipt is needed any more
+        """Leaves a message hidden until the end, so that it is seldom met again."""
+        # Only its latest receipt is needed any more.
+        self._aside[letter.message_id] = replace(letter, body="")
 
 
 def _show(queue: SqsQueue, letters: Sequence[Message]) -> None:

@@ -30,6 +30,7 @@ class Letters:
         retention: Seconds after which SQS drops a message, from its first sending on.
         looked_at: How many messages were looked at for their age.
         oldest: When the oldest of those was first sent; None where none was looked at.
+        foreign: How many of those another queue had given up: a redrive leaves them alone.
         trouble: Why none could be, where that is so.
     """
 
@@ -39,6 +40,7 @@ class Letters:
     retention: int
     looked_at: int = 0
     oldest: datetime | None = None
+    foreign: int = 0
     trouble: str = ""
 
     @property
@@ -80,7 +82,8 @@ def look(queue: DeadLetterQueue) -> Letters:
     except QueueError as error:  # the right to receive may be missing; the depth is told anyway
         return replace(seen, trouble=str(error))
     oldest = min((each.sent_at for each in found), default=None)
-    return replace(seen, looked_at=len(found), oldest=oldest)
+    foreign = sum(queue.is_foreign(each) for each in found)
+    return replace(seen, looked_at=len(found), oldest=oldest, foreign=foreign)
 
 
 def _peek(queue: SqsQueue, found: list[Message], *, most: int) -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
+from urllib.parse import urlsplit
 
 from pipeline.contract import SENT_AT, Feed
 from pipeline.errors import SettingsError
 from pipeline.resources.outside import Outside
+from pipeline.resources.sqs_client import Endpoint
 
 Way = Literal["copy", "move"]
 """`move`: SQS moves the messages itself. `copy`: each is sent to the feed's queue as who it was
@@ -16,6 +18,10 @@ FASTEST: Final = 500
 
 EVERYTHING: Final = 10**9
 """More messages than a queue is ever asked to move at once."""
+
+# Of the endpoints of SQS, those of a VPC and of China included. Source: AWS, "Amazon Simple Queue
+# Service endpoints and quotas".
+_AWS: Final = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +34,7 @@ class Order:
         stated_by: Who asks, by their own account.
         per_second: Messages a second at most.
         most: Messages at most; those beyond stay. A move takes all.
-        way: How; None for the first of `ways`.
+        way: How; None for the first of `ways`, or to copy where not all are to go.
     """
 
     feed: Feed
@@ -56,17 +62,24 @@ class Tally:
         failed: Messages that SQS refused for what they hold: they are still dead letters.
         kept: Of those moved, how many SQS did not delete: they are dead letters as well, and
             settled as duplicates when they are redriven again.
+        foreign: Messages that were left alone, since another queue had given them up.
         left: Messages on the dead-letter queue afterwards, as SQS estimates it.
     """
 
     moved: int = 0
     failed: int = 0
     kept: int = 0
+    foreign: int = 0
     left: int = 0
 
-    def __str__(self) -> str:
+    def done(self) -> str:
+        """What was done."""
         kept = f" ({self.kept} of them not deleted)" if self.kept else ""
-        return f"moved {self.moved}{kept}, failed {self.failed}, left {self.left}"
+        foreign = f", left alone as another queue's {self.foreign}" if self.foreign else ""
+        return f"moved {self.moved}{kept}, failed {self.failed}{foreign}"
+
+    def __str__(self) -> str:
+        return f"{self.done()}, left {self.left}"
 
 
 def ways(feed: Feed, outside: Outside) -> tuple[Way, ...]:
@@ -78,7 +91,14 @@ def ways(feed: Feed, outside: Outside) -> tuple[Way, ...]:
     """
     if not feed.key or any(each.path == SENT_AT for each in feed.fields):
         return ("copy",)
-    return ("copy", "move") if outside.endpoint.embedded else ("move", "copy")
+    return ("move", "copy") if _is_aws(outside.endpoint) else ("copy", "move")
+
+
+def _is_aws(endpoint: Endpoint) -> bool:
+    """Whether it is SQS itself: what only speaks its protocol may not move messages, or not so."""
+    if endpoint.url is None:
+        return not endpoint.embedded
+    return (urlsplit(endpoint.url).hostname or "").endswith(_AWS)
 
 
 def read_way(text: str) -> Way:
@@ -102,7 +122,7 @@ def choose_way(order: Order, outside: Outside) -> Way:
     """
     sound = ways(order.feed, outside)
     if order.way is None:
-        return sound[0]
+        return sound[0] if order.most == EVERYTHING else "copy"
     if order.way not in sound:
         raise SettingsError(
             "a move would give the messages a new id and a new time of sending, on which this"

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from pipeline.contract import Feed
-from pipeline.errors import PipelineError, QueueMissing
+from pipeline.errors import PipelineError, QueueError, QueueMissing
 from pipeline.operate.custody import connected, load_keyring
 from pipeline.operate.dead_letters.copying import Copying
+from pipeline.operate.dead_letters.look import look
 from pipeline.operate.dead_letters.moving import move
 from pipeline.operate.dead_letters.order import Order, Tally, Way, choose_way
 from pipeline.resources.dead_letter_queue import DeadLetterQueue
@@ -42,11 +43,13 @@ def redrive(
         AuditRefused: The reason or the log-in is not good enough; nothing was moved.
         PipelineError: The keyring or the warehouse is not to be had; nothing was moved.
     """
-    way, queue = choose_way(order, outside), find(outside, order.feed)
+    queue, way = find(outside, order.feed), choose_way(order, outside)
     queue.check_unshared()
+    if way == "move":
+        way = _way_past_others(queue, order)
     # Also for a move: without its log-in and its keyring nobody has any business here.
     keyring = load_keyring(outside, outside.custodian_url(), order.feed)
-    told = f"{way}, {queue.letters.depth().total} there"
+    told = f"{way}, {queue.letters.depth().total} there, {order.per_second} a second at most"
     _record(outside, order, "redrive dead letters", told)
     tally = Tally()
     progress = _Progress(tally, tell)
@@ -59,8 +62,8 @@ def redrive(
     except BaseException:
         _record_end(outside, order, way, "broke off", tally)
         raise
-    tally.left = queue.letters.depth().total
     _record_end(outside, order, way, "stopped" if stop.is_set() else "ended", tally)
+    tally.left = queue.letters.depth().total
     return tally
 
 
@@ -81,6 +84,22 @@ def find(outside: Outside, feed: Feed) -> DeadLetterQueue:
     return queue
 
 
+def _way_past_others(queue: DeadLetterQueue, order: Order) -> Way:
+    """The way where a move is chosen: not that one, where another queue's letters are seen.
+
+    A move would take those too, and change ids and dates on which their own feed may depend.
+    """
+    if not look(queue).foreign:
+        return "move"
+    if order.way is None:
+        return "copy"
+    raise QueueError(
+        f"dead-letter queue {queue.name!r} holds messages that another queue has given up",
+        remedy="Choose copy, which leaves those alone; nothing was moved",
+        feed=order.feed.name,
+    )
+
+
 class _Progress:
     def __init__(self, tally: Tally, tell: Callable[[str], None]) -> None:
         self._tally = tally
@@ -90,7 +109,7 @@ class _Progress:
     def tell(self) -> None:
         if time.monotonic() - self._told >= _SELDOM:
             self._told = time.monotonic()
-            self._tell(f"moved {self._tally.moved}, failed {self._tally.failed}")
+            self._tell(self._tally.done())
 
 
 def _record(outside: Outside, order: Order, action: _Action, detail: str) -> None:
@@ -103,7 +122,7 @@ def _record(outside: Outside, order: Order, action: _Action, detail: str) -> Non
 def _record_end(outside: Outside, order: Order, way: Way, how: str, tally: Tally) -> None:
     """Records what was done; that it was begun stands there already, whatever happens here."""
     try:
-        detail = f"{how}: {way}, moved {tally.moved}, failed {tally.failed}"
+        detail = f"{how}: {way}, {tally.done()}"
         _record(outside, order, "redrive dead letters done", detail)
     except PipelineError as error:
         _log.error("the end of the redrive was not recorded: %s", error)

@@ -9,14 +9,13 @@ from pipeline.contract import Feed
 from pipeline.errors import values_kept_out
 from pipeline.operate.dead_letters.order import EVERYTHING, FASTEST, Order, Way
 from pipeline.operate.dead_letters.redrive import redrive
+from pipeline.operate.long_runs import POOL, long_run
 from pipeline.operate.statement import check_reason, check_text
 from pipeline.resources.outside_resource import OutsideResource
 
 _DEFAULT: Final = "as the feed allows"
 _WAY: Final = dg.Enum("WayOfDeadLetters", [dg.EnumValue(way) for way in (_DEFAULT, *get_args(Way))])
-# So many may take hours at a gentle rate; the deployment's limit is meant for runs that hold a
-# batch.
-_LONGEST: Final = {"dagster/max_runtime": str(7 * 24 * 3600)}
+_HOURS: Final = 7 * 24  # at a gentle rate so many may take days
 
 
 def redrive_job(feed: Feed) -> dg.JobDefinition:
@@ -24,6 +23,7 @@ def redrive_job(feed: Feed) -> dg.JobDefinition:
 
     @dg.op(
         name=f"redrive_letters_{feed.name}",
+        pool=POOL,
         config_schema={
             "reason": dg.Field(
                 str, description="Why, in words that an auditor will understand. It is kept."
@@ -58,14 +58,20 @@ def redrive_job(feed: Feed) -> dg.JobDefinition:
             tally = redrive(outside.reach(), order, stop=never, tell=context.log.info)
         context.log.info("%s", tally)
         context.add_output_metadata(
-            {"moved": tally.moved, "failed": tally.failed, "left": tally.left}
+            {
+                "moved": tally.moved,
+                "failed": tally.failed,
+                "moved but not deleted": tally.kept,
+                "another queue's": tally.foreign,
+                "left": tally.left,
+            }
         )
 
     @dg.job(
         name=f"redrive_dead_letters_{feed.name}",
         description=f"Puts the dead letters of {feed.queue} back on it: to no other queue, recorded"
         " in the audit, at a rate that the table can take. It may be stopped at any moment.",
-        tags=_LONGEST,
+        tags=long_run(_HOURS),
     )
     def the_job() -> None:
         letters()

@@ -9,6 +9,7 @@ import dagster as dg
 
 from pipeline.contract import Feed
 from pipeline.errors import QuarantineError, values_kept_out
+from pipeline.operate.long_runs import POOL, long_run
 from pipeline.operate.progress import seldom
 from pipeline.operate.quarantine import choosing, looking, purging, redriving
 from pipeline.operate.quarantine.tables import table
@@ -37,8 +38,7 @@ _HANDLES: Final = dg.Field(
     default_value=[],
     description="Only these messages, by their handles: `pipeline quarantine list --messages 20`.",
 )
-# A large quarantine takes hours; the deployment's limit is meant for runs that hold messages.
-_LONGEST: Final = {"dagster/max_runtime": str(24 * 3600)}
+_HOURS: Final = 24  # a large quarantine; a request is good for a day
 
 
 def jobs(feed: Feed) -> list[dg.JobDefinition]:
@@ -82,6 +82,7 @@ def _look_job(feed: Feed) -> dg.JobDefinition:
 def _redrive_job(feed: Feed) -> dg.JobDefinition:
     @dg.op(
         name=f"send_again_{feed.name}",
+        pool=POOL,
         config_schema={
             "messages": _HANDLES,
             "codes": _CODES,
@@ -112,9 +113,10 @@ def _redrive_job(feed: Feed) -> dg.JobDefinition:
                 )
             reached = outside.reach()
             selection = _selection(reached, feed, given)
-            _count(context, reached, feed, selection)
+            total = _count(context, reached, feed, selection)
             if given["dry_run"]:
                 return
+            redriving.check_time(feed, total, given["rate"])
             order = redriving.Order(
                 feed=feed, selection=selection, reason=why, stated_by=name, rate=given["rate"]
             )
@@ -130,7 +132,7 @@ def _redrive_job(feed: Feed) -> dg.JobDefinition:
         description=f"Puts messages of the quarantine back on {feed.queue}, as what they were: each"
         " keeps its event id and the time of its first sending, and is settled by the contract of"
         " today. It may be stopped at any moment, and begun again.",
-        tags=_LONGEST,
+        tags=long_run(_HOURS),
     )
     def the_job() -> None:
         send_again()
@@ -141,6 +143,7 @@ def _redrive_job(feed: Feed) -> dg.JobDefinition:
 def _purge_job(feed: Feed) -> dg.JobDefinition:
     @dg.op(
         name=f"destroy_{feed.name}",
+        pool=POOL,
         config_schema={
             "older_than_days": dg.Field(
                 float, description="What has lain there for so long; one day or more."
@@ -168,7 +171,7 @@ def _purge_job(feed: Feed) -> dg.JobDefinition:
     @dg.job(
         name=f"purge_quarantine_{feed.name}",
         description="Destroys messages that have lain in the quarantine for long enough.",
-        tags=_LONGEST,
+        tags=long_run(_HOURS),
     )
     def the_job() -> None:
         destroy()
@@ -188,11 +191,12 @@ def _selection(outside: Outside, feed: Feed, given: dict[str, Any]) -> Selection
 
 def _count(
     context: dg.OpExecutionContext, outside: Outside, feed: Feed, selection: Selection
-) -> None:
-    """Tells what is chosen, before anything is done to it."""
+) -> int:
+    """Tells what is chosen, before anything is done to it, and how many messages that is."""
     groups = choosing.count(outside, feed, selection)
     for line in choosing.warnings(groups):
         context.log.warning("%s", line)
     total = sum(each.messages for each in groups)
     context.log.info("chosen: %d", total)
     context.add_output_metadata({"chosen": total, "by reason": table(groups)})
+    return total

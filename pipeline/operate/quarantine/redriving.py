@@ -30,6 +30,8 @@ from pipeline.warehouse.quarantine import Sealed, Selection
 RATE: Final = 100
 """Messages a second, unless somebody says otherwise."""
 
+_HOURS: Final = 23  # a request is good for a day, and closed within it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
@@ -75,6 +77,23 @@ class Redriven:
                 f" {self.unreadable}"
             )
         return told
+
+
+def check_time(feed: Feed, messages: int, rate: float) -> None:
+    """Makes sure that a redrive can end while its request is good.
+
+    Raises:
+        QuarantineError: So many take longer at this rate.
+    """
+    if rate > 0 and messages > rate * _HOURS * 3600:
+        enough = math.ceil(messages / (_HOURS * 3600))
+        raise QuarantineError(
+            f"{messages} messages at {rate:g} a second take longer than {_HOURS} hours, and a"
+            " request is good for a day",
+            remedy=f"Redrive them at {enough} a second or more, or in parts, by reason code or age;"
+            " nothing was redriven",
+            feed=feed.name,
+        )
 
 
 def redrive(outside: Outside, order: Order, *, tell: Callable[[str], None]) -> Redriven:

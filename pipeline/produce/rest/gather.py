@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import islice
 
 from pipeline.contract import Feed
-from pipeline.errors import PipelineError, QueueMissing
+from pipeline.errors import CredentialsExpired, PipelineError, QueueMissing
 from pipeline.messages import Event, Sent
 from pipeline.produce.dispatch import BYTES, dispatch, portions, weigh
 from pipeline.produce.rest.limits import Limits
@@ -87,7 +87,8 @@ class Gatherer:
 
     Args:
         feeds: Whose queues it sends to.
-        opening: How a feed's queue is found; asked again after it was missing.
+        opening: How a feed's queue is found; asked again after it was missing, or after the
+            credentials had expired.
         limits: How many calls at once, and how long to wait.
         metrics: Which are told of every portion.
     """
@@ -224,6 +225,6 @@ def _call(lane: _Lane, events: list[Event], metrics: Metrics) -> Sent:
         lane.queue = _Told(lane.open(lane.feed), lane.feed, metrics)
     try:
         return dispatch(lane.queue, events)
-    except QueueMissing:
-        lane.queue = None  # it may be made anew
+    except (QueueMissing, CredentialsExpired):
+        lane.queue = None  # it may be made anew, and they may be renewed
         raise

@@ -1,18 +1,22 @@
 """The service's own settings, and the service that they and the environment lead to."""
 
 import asyncio
-import functools
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from pipeline.contract import Feed
-from pipeline.errors import PipelineError, SettingsError, WarehouseUnavailable
+from pipeline.errors import (
+    CredentialsExpired,
+    PipelineError,
+    SettingsError,
+    WarehouseUnavailable,
+)
 from pipeline.produce.rest.idempotency import MemoryStore, Store
 from pipeline.produce.rest.idempotency_table import TableStore
 from pipeline.produce.rest.limits import Limits
 from pipeline.produce.rest.senders import load_senders
-from pipeline.produce.rest.service import Opening, Service
+from pipeline.produce.rest.service import Service
 from pipeline.resources.outside import SendOnly
 from pipeline.resources.sqs import SqsQueue
 
@@ -34,8 +38,8 @@ def build_service(environment: Mapping[str, str], feeds: Sequence[Feed], limits:
     keys = environment.get(API_KEYS) or None
     return Service.over(
         feeds,
-        sending=_opening(outside, outside.client(limits.calls)),
-        looking=_opening(outside, outside.look_client()),
+        sending=_Opening(outside, lambda: outside.client(limits.calls)),
+        looking=_Opening(outside, outside.look_client),
         senders=load_senders(keys, outside.endpoint.region, {feed.name for feed in feeds}),
         store=_store(environment, outside),
         limits=limits,
@@ -62,8 +66,27 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _opening(outside: SendOnly, client: "SQSClient") -> Opening:
-    return functools.partial(SqsQueue, client, embedded=outside.endpoint.embedded)
+class _Opening:
+    """Finds queues with one client, and with a new one once its credentials have expired.
+
+    boto3 reads those of a file that names no expiry only once, and a service lives for months.
+
+    Args:
+        outside: Where the queues are.
+        make: Makes a client.
+    """
+
+    def __init__(self, outside: SendOnly, make: "Callable[[], SQSClient]") -> None:
+        self._embedded = outside.endpoint.embedded
+        self._make = make
+        self._client = make()
+
+    def __call__(self, feed: Feed) -> SqsQueue:
+        try:
+            return SqsQueue(self._client, feed, embedded=self._embedded)
+        except CredentialsExpired:
+            self._client = self._make()
+            return SqsQueue(self._client, feed, embedded=self._embedded)
 
 
 def _store(environment: Mapping[str, str], outside: SendOnly) -> Store:
