@@ -96,11 +96,37 @@ def die_together(world: World, runs: Runs, kill: Kill) -> Iterator[str]:
         yield from world.all_visible()
         for program, *arguments in _programs(port, web)[:2]:
             processes.enter_context(_process(runs, program, *arguments))
-        try:
-            eventually(lambda: not world.waiting(), patience=_PATIENCE)
-        except AssertionError:
-            yield "what was left was not taken within minutes"
+        yield from _is_drained(world)
     yield from world.unsettled()
+
+
+def deploy_badly(world: World, runs: Runs) -> Iterator[str]:
+    """Fault 64: a code server that cannot import what is deployed, then a sound one; what is wrong.
+
+    Args:
+        world: Where nothing waits.
+        runs: Name the instance.
+    """
+    world.fill(BATCH)
+    port = free_port()
+    (_, *server), (_, *daemon), _ = _programs(port, port)
+    with ExitStack() as processes:
+        processes.enter_context(_process(runs, "dagster._daemon", *daemon))
+        bad = processes.enter_context(_process(runs, "dagster", *server[:-1], "crashes.nowhere"))
+        if not bad.wait(_PATIENCE):
+            yield "it was deployed all the same"
+        if world.most_received():
+            yield "a message was received without a code server"
+        processes.enter_context(_process(runs, "dagster", *server))
+        yield from _is_drained(world)
+    yield from world.unsettled()
+
+
+def _is_drained(world: World) -> Iterator[str]:
+    try:
+        eventually(lambda: not world.waiting(), patience=_PATIENCE)
+    except AssertionError:
+        yield "what was left was not taken within minutes"
 
 
 def _programs(port: int, web: int) -> list[list[str]]:

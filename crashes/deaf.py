@@ -5,7 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import dagster as dg
 
@@ -23,6 +23,16 @@ MOMENTS: Final = (
     Moment(CrashPoint.AFTER_ACKNOWLEDGE),
 )
 """Before anything is committed, before anything is acknowledged, and when all is done."""
+
+
+class Server(Protocol):
+    """What keeps Dagster's database."""
+
+    def start(self) -> str:
+        """Starts it; its URL."""
+
+    def stop(self) -> None:
+        """Stops it."""
 
 
 @contextmanager
@@ -50,9 +60,7 @@ def deaf_world(
         server.stop()
 
 
-def lose_the_event_log(
-    world: World, runs: Runs, server: EmbeddedPostgres, moment: Moment
-) -> Iterator[str]:
+def lose_the_event_log(world: World, runs: Runs, server: Server, moment: Moment) -> Iterator[str]:
     """Faults 65 and 66: what Dagster would write is lost from a moment on; what is wrong.
 
     Args:
@@ -71,6 +79,8 @@ def lose_the_event_log(
     runs.end(running)
     yield from world.lacks()
     server.start()
+    if runs.told(running) is dg.DagsterRunStatus.SUCCESS:
+        yield "Dagster has heard of the end: its database was not gone"
     yield from world.all_visible()
     if world.visible() and runs.run().run is not dg.DagsterRunStatus.SUCCESS:
         yield "the recovery did not succeed"

@@ -1,7 +1,7 @@
 """One rehearsal: a queue is drained in batches, and in each the run dies, and its recovery too."""
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,8 @@ _RELEASES: Final = frozenset(
         CrashPoint.BEFORE_COMMIT,
     }
 )
+# All is committed by then: an error of a delete costs this call, and the run goes on.
+_OUTLIVES: Final = frozenset({CrashPoint.BEFORE_DELETE, CrashPoint.AFTER_DELETE})
 
 
 @dataclass(slots=True)
@@ -59,6 +61,16 @@ def rehearse(world: World, runs: Runs, rehearsal: Rehearsal) -> Verdict:
         act.recover(batch)
     act.drain()
     return act.verdict
+
+
+def ill_ended(order: str, ended: Ended) -> Iterator[str]:
+    """What is wrong with how a worker that has come to its moment has ended."""
+    point, end, _ = order.split(":")
+    if end == "SIGKILL" and ended.status != signal.SIGKILL:
+        yield f"the worker ended with {ended.status}"
+    outlives = end == "MemoryError" and point in _OUTLIVES
+    if (ended.run is dg.DagsterRunStatus.SUCCESS) is not outlives:
+        yield f"the run ended as {ended.run.value}"
 
 
 class _Act:
@@ -110,8 +122,7 @@ class _Act:
             return
         self.verdict.crashes += 1
         point, end, _ = order.split(":")
-        if end == "SIGKILL" and ended.status != signal.SIGKILL:
-            yield f"the worker ended with {ended.status}"
+        yield from ill_ended(order, ended)
         if end != "SIGKILL" and point in _RELEASES and (kept := self._world.held_after_release()):
             yield f"{kept} messages were not released"
         if self._world.most_received() > self.verdict.runs:

@@ -120,10 +120,14 @@ class Runs:
 
         Args:
             order: As of `run`.
-            run_id: A run that has been started before; a new one if none is given.
+            run_id: A run that waits, or one that another worker has begun, of which Dagster has
+                not heard; a new one if none is given.
         """
         origin = self._job.get_python_origin()
-        if run_id is None:
+        if run_id is not None:
+            event = dg.DagsterEvent(dg.DagsterEventType.RUN_STARTING.value, self._definition.name)
+            self._instance.report_dagster_event(event, run_id=run_id)
+        else:
             run = self._instance.create_run_for_job(
                 job_def=self._definition, job_code_origin=origin
             )
@@ -146,8 +150,6 @@ class Runs:
 
     def launch(self, queued: dg.DagsterRun) -> Running:
         """Starts a worker for a run that waits in Dagster's queue, as its daemon does."""
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_STARTING.value, queued.job_name)
-        self._instance.report_dagster_event(event, run_id=queued.run_id)
         return self.start(run_id=queued.run_id)
 
     @property
@@ -158,9 +160,13 @@ class Runs:
     def wait(self, running: Running) -> Ended:
         """Waits for the end of a worker, or until it is stopped."""
         status = self.end(running)
+        return Ended(status, running.said.read_text(errors="replace"), self.told(running))
+
+    def told(self, running: Running) -> dg.DagsterRunStatus:
+        """What Dagster knows of a run."""
         run = self._instance.get_run_by_id(running.run_id)
         assert run is not None  # noqa: S101 - it was made here
-        return Ended(status, running.said.read_text(errors="replace"), run.status)
+        return run.status
 
     def end(self, running: Running) -> int:
         """As `wait`, without a look at what Dagster knows; the status."""

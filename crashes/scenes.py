@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from crashes import daemons, deaf, full_disk, starved
+from crashes import daemons, deaf, full_disk, poison, starved
 from crashes.plan import MOMENTS, Moment, Rehearsal
 from crashes.rehearse import rehearse
 from crashes.runs import Runs
@@ -55,12 +55,14 @@ def act_all(stage: Stage, tell: Tell) -> None:
 def _scenes() -> Iterator[tuple[str, _Scene]]:
     yield "launched twice", launch_twice
     yield "woken while another one waits", wake_before_the_other
+    yield "a message that kills", poison.poison
     for moment in MOMENTS:
         yield f"woken too late, {moment}", partial(wake_too_late, moment=moment)
     for dies_at in daemons.MOMENTS:
         yield f"daemon killed, {dies_at}", partial(daemons.die_at, moment=dies_at)
     yield "Dagster killed", partial(daemons.die_together, kill=os.kill)
     yield "Dagster killed with its run", partial(daemons.die_together, kill=os.killpg)
+    yield "a deployment that cannot be imported", daemons.deploy_badly
     for what, limit in starved.WANTS.items() if starved.CAN_STARVE else ():
         for moment in starved.MOMENTS:
             yield f"{what}, {moment}", partial(starved.starve, limit=limit, moment=moment)

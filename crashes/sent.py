@@ -41,19 +41,20 @@ def ten() -> list[Letter]:
     return [
         *sound,
         sound[0],
-        _login(sound[1].event_id, sound[1].user_id, device="ios"),
+        login_letter(sound[1].event_id, sound[1].user_id, device="ios"),
         Letter(broken, "", f"broken {broken}"),
-        _login(str(uuid.uuid4()), name),
+        login_letter(str(uuid.uuid4()), name),
     ]
 
 
 def sound_letter() -> Letter:
     """A message that nothing is wrong with."""
     event = str(uuid.uuid4())
-    return _login(event, event)
+    return login_letter(event, event)
 
 
-def _login(event_id: str, user_id: str, device: str = "android") -> Letter:
+def login_letter(event_id: str, user_id: str, device: str = "android") -> Letter:
+    """A login by a user, from a device of a type."""
     body = {
         "user_id": user_id,
         "app_version": "2.3.0",

@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,8 +12,8 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from crashes.deployed import VISIBILITY, crash_feed
-from crashes.sent import REFUSED, Found, Letter, Sent, sound_letter, ten
+from crashes.deployed import DELIVERIES, POISON, VISIBILITY, crash_feed
+from crashes.sent import REFUSED, Found, Letter, Sent, login_letter, sound_letter, ten
 from crashes.witness import Witness, WitnessedQueues, attributes_for, event_id_of
 from pipeline.consume.readiness import check_sink
 from pipeline.consume.settlement import Identity
@@ -26,7 +27,7 @@ from pipeline_tests.world import settings
 
 _FIRST_RELEASE: Final = 10  # seconds; doubles with each delivery
 _ATTRIBUTES: Final = {"MessageRetentionPeriod": "1209600"}
-_POLICY: Final = '{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "20"}}'
+_POLICY: Final = '{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": "{most}"}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,21 @@ class World:
         self.sent.add(letters)
         for letter in letters:
             self.queues.send(_QUEUE, letter.body, attributes=attributes_for(letter.event_id))
+
+    def send_poison(self) -> str:
+        """Sends what ends every run that reads it; its event id.
+
+        It does not count as sent: what belongs to it is neither a row nor the quarantine.
+        """
+        letter = login_letter(str(uuid.uuid4()), POISON, device=POISON)
+        self.queues.send(_QUEUE, letter.body, attributes=attributes_for(letter.event_id))
+        return letter.event_id
+
+    def take_dead_letters(self) -> list[str]:
+        """Empties the dead-letter queue; the event ids of what was there."""
+        letters = self.queues.get(_DEAD_LETTERS).snapshot().messages
+        self.queues.purge(_DEAD_LETTERS)
+        return [event_id_of(each) for each in letters]
 
     def fill(self, count: int) -> None:
         """Sends until at least so many messages are to be received; the last of them sound."""
@@ -122,7 +138,11 @@ class World:
     def unsettled(self) -> Iterator[str]:
         """What is wrong once nothing is to be done any more."""
         yield from self.lacks()
-        yield from self.sent.unsettled(self.found())
+        found = self.found()
+        yield from self.sent.unsettled(found)
+        settled = len(found.ledger) + len(found.quarantine)
+        if self.witness.looks < settled:  # who did not look has seen nothing early either
+            yield f"{self.witness.looks} deletes were witnessed, of {settled} messages at least"
         if left := self.waiting():
             yield f"{len(left)} messages are on the queue still"
 
@@ -163,4 +183,6 @@ def empty_world(postgres_url: str, folder: Path) -> Iterator[World]:
 def _make_queue(queues: WitnessedQueues) -> None:
     queues.create(_DEAD_LETTERS, _ATTRIBUTES, {})
     arn = queues.get(_DEAD_LETTERS).state.arn
-    queues.create(_QUEUE, _ATTRIBUTES | {"RedrivePolicy": _POLICY.format(arn=arn)}, {})
+    queues.create(
+        _QUEUE, _ATTRIBUTES | {"RedrivePolicy": _POLICY.format(arn=arn, most=DELIVERIES)}, {}
+    )

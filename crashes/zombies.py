@@ -24,6 +24,7 @@ _OPEN = frozenset(
     }
 )
 _WAITS = "SELECT FROM pg_locks WHERE NOT granted"
+_WORKED = "SELECT count(*) FROM pipeline.account WHERE run_id = %s"
 # What Postgres does after two minutes: idle_in_transaction_session_timeout.
 _END_IDLE = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -71,12 +72,23 @@ def wake_before_the_other(world: World, runs: Runs) -> Iterator[str]:
 
 
 def launch_twice(world: World, runs: Runs) -> Iterator[str]:
-    """Fault 58: one run in two processes at once; what is wrong."""
+    """Fault 58: one run in two processes at once; what is wrong.
+
+    Dagster turns a second worker away once it has heard of the first, so both come in before that.
+    """
     world.fill(2 * BATCH)
-    one = runs.start()
-    again = runs.start(run_id=one.run_id)
-    for each in (one, again):
+    order = Moment(CrashPoint.BEFORE_CHECK).order("SIGSTOP")
+    one = runs.start(order)
+    came = {one: runs.end(one)}
+    again = runs.start(order, run_id=one.run_id)
+    came[again] = runs.end(again)
+    stopped = [each for each, status in came.items() if os.WIFSTOPPED(status)]
+    for each in stopped:
+        os.kill(each.pid, signal.SIGCONT)
+    for each in stopped:
         runs.wait(each)
+    if world.warehouse.execute(_WORKED, (one.run_id,)).fetchone() != (2,):
+        yield "only one of the two worked"
     yield from _settle(world, runs)
 
 
