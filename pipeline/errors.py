@@ -11,6 +11,7 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     ├── QueueError             SQS refused or did not answer
     │   ├── QueueMissing       no queue of that name
     │   ├── QueueUnreachable   the endpoint did not answer
+    │   ├── CredentialsExpired   the log-in at AWS is over
     │   └── WrongEnvironment   the queue is another environment's
     ├── WarehouseError         Postgres refused
     │   ├── WarehouseUnavailable   down, full, read-only, locked: passes by itself
@@ -112,6 +113,12 @@ class QueueUnreachable(QueueError):
     """The endpoint did not answer in time."""
 
     code = "E_QUEUE_UNREACHABLE"
+
+
+class CredentialsExpired(QueueError):
+    """The credentials were good and are no longer: whoever renews them needs a new client."""
+
+    code = "E_CREDENTIALS_EXPIRED"
 
 
 class WrongEnvironment(QueueError):
@@ -231,6 +238,7 @@ def values_kept_out(*, stage: str, feed: str | None = None) -> Iterator[None]:
     Raises:
         PipelineError: As it was raised inside.
         UnexpectedError: In place of any other exception.
+        BaseException: An interrupt or an exit, as it was raised inside.
     """
     try:
         yield
@@ -243,3 +251,7 @@ def values_kept_out(*, stage: str, feed: str | None = None) -> Iterator[None]:
             remedy="This is a bug: report the type and the line; the text was withheld",
             feed=feed,
         ) from None
+    except BaseException as error:
+        # An interrupt may come while a driver undoes what failed: then it was raised in the course
+        # of the driver's own error, and whoever stores the one stores the other's text with it.
+        raise error from None

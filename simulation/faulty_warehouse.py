@@ -79,7 +79,11 @@ class FaultyWarehouse:
 
     def find_settled(self, keys: Sequence[bytes]) -> frozenset[bytes]:
         """As the port says."""
-        return self.call("compare", lambda: self._memory.find_settled(keys))
+        try:
+            return self.call("compare", lambda: self._memory.find_settled(keys))
+        except Contended as contended:  # a query on its own: nobody tries it again
+            self._process.troubled = True
+            raise contended.error from None
 
     @contextmanager
     def begin(self) -> Iterator["_Transaction"]:

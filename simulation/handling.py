@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from pipeline.consume.origin import again
 from pipeline.errors import QueueError
+from pipeline.messages import Message
 from pipeline.operate.dead_letters.copying import Copying
 from pipeline.operate.dead_letters.order import Order, Tally
 from pipeline.operate.retention.settings import LEDGER_FLOOR
@@ -40,6 +41,11 @@ class _Queues:
 
     letters: SqsQueue
     source: SqsQueue
+
+    def is_foreign(self, letter: Message) -> bool:
+        """No other queue gives anything up to this one."""
+        del letter
+        return False
 
 
 class _NoPause(threading.Event):

@@ -135,7 +135,7 @@ def what_is_held_stays_hidden(world: "World") -> None:
         if not run.holds or run.process.excused or world.clock.now > limit:
             continue
         for message in _own(world, run):
-            if message.place is Place.READY:
+            if message.place is Place.READY and message.body not in run.given_back:
                 raise Violation("what_is_held_stays_hidden", f"{message.body} of {run.run_id}")
 
 
@@ -154,7 +154,8 @@ def what_is_settled_is_deleted(world: "World", run: "Run", kept: AbstractSet[str
     if run.process.troubled:
         return
     own = (each for each in _own(world, run) if each.place is Place.IN_FLIGHT)
-    if left := [each.body for each in own if each.receipt not in kept]:
+    due = (each for each in own if each.receipt not in kept)
+    if left := [each.body for each in due if each.body not in run.given_back]:
         raise Violation("what_is_settled_is_deleted", f"still there: {left}")
 
 

@@ -1,19 +1,21 @@
 """A run of the simulated world: the stages of the core, one at a time, in a process of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from pipeline.consume import stages
-from pipeline.consume.batch import Reject
+from pipeline.consume.batch import Decoded, Reject
 from pipeline.consume.stages import InHand, Ports
 from pipeline.contract import Feed
+from pipeline.enrichment import Record
 from pipeline.errors import AccountError, PipelineError, UnexpectedError
 from pipeline.messages import Message
 from pipeline.resources.sqs import SqsQueue
 from simulation import oracles
 from simulation.client import Client
+from simulation.contract import LIMITS, Kind, Said, enriched, length
 from simulation.faulty_warehouse import FaultyWarehouse
 from simulation.oracles import Violation
 from simulation.process import Killed, Process
@@ -26,6 +28,7 @@ class Stage(Enum):
     """What a run does next, or how it has ended."""
 
     EXTRACT = auto()
+    ENRICH = auto()
     MASK = auto()
     LOAD = auto()
     ACKNOWLEDGE = auto()
@@ -47,6 +50,7 @@ class Run:
         began: When it began to receive, once it has.
         ended: When it ended.
         stage_began: When its latest stage began.
+        given_back: The bodies of what its enrichment was put off for.
     """
 
     def __init__(self, world: "World", run_id: str, feed: Feed) -> None:
@@ -59,6 +63,8 @@ class Run:
         self._world = world
         self._busy = False
         self._hand: InHand | None = None
+        self._feed = enriched(feed, self._enrich) if world.enriches else feed
+        self.given_back: set[str] = set()
 
     @property
     def can_go_on(self) -> bool:
@@ -90,10 +96,15 @@ class Run:
             self._busy = False
 
     def _carry_out(self) -> None:
+        world = self._world
         match self.stage:
             case Stage.EXTRACT:
-                self.began = self._world.clock.now
-                self._hand = stages.extract(self.feed, self._ports())
+                self.began = world.clock.now
+                self._hand = stages.extract(self._feed, self._ports())
+                self.stage = Stage.ENRICH if world.enriches else Stage.MASK
+            case Stage.ENRICH:
+                self._hand = stages.enrich(before := self._in_hand())
+                self.given_back |= _bodies(before.batch) - _bodies(self._hand.batch)
                 self.stage = Stage.MASK
             case Stage.MASK:
                 self._hand = stages.mask(self._in_hand())
@@ -101,7 +112,7 @@ class Run:
             case Stage.LOAD:
                 self._hand = stages.load(self._in_hand(), self.run_id)
                 suspected = {message.body for message in self._hand.suspects}
-                self._settles(self.client.bodies - suspected)
+                self._settles(self.client.bodies - suspected - self.given_back)
                 self.stage = Stage.ACKNOWLEDGE
             case Stage.ACKNOWLEDGE:
                 stages.acknowledge(self._in_hand())
@@ -111,19 +122,29 @@ class Run:
                 else:
                     self._end(Stage.DONE)
             case Stage.ISOLATE:
-                self._world.tally.came["settled apart"] += 1
+                world.tally.came["settled apart"] += 1
                 stages.isolate(self._in_hand(), self.run_id)
-                self._settles(self.client.bodies)
-                self._deletes(kept=())
+                # Where no time is left, what is to be enriched is given back unasked.
+                if self._in_hand().held.seconds_left > LIMITS.visibility_seconds:
+                    self._settles(self.client.bodies - self.given_back)
+                    self._deletes(kept=())
                 self._end(Stage.DONE)
 
     def _ports(self) -> Ports:
         world = self._world
-        warehouse = FaultyWarehouse(self.process, world.database, self.feed, self._quarantines)
+        warehouse = FaultyWarehouse(self.process, world.database, self._feed, self._quarantines)
         boto3 = self.client.as_boto3()
         return Ports(
             warehouse, lambda: SqsQueue(boto3, self.feed), self.process.clock, world.chance
         )
+
+    async def _enrich(self, record: Record) -> Mapping[str, object]:
+        said = Said(str(record["event"]), Kind(str(record["text"])))
+        if said.event in self._world.put_off:
+            self._world.tally.came["enrichments put off"] += 1
+            self.given_back.add(said.body)
+            raise TimeoutError
+        return length(said)
 
     def _in_hand(self) -> InHand:
         assert self._hand is not None  # noqa: S101 - the stage before has set it
@@ -156,3 +177,8 @@ class Run:
         self.stage = stage
         self.ended = self._world.clock.now
         self.process.kill()
+
+
+def _bodies(batch: Decoded) -> set[str]:
+    entries = (*batch.entries, *(reject.entry for reject in batch.rejects))
+    return {entry.message.body for entry in entries}

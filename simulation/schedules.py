@@ -23,7 +23,7 @@ _MANY_DAYS: Final = 13 * 86_400.0
 
 _few: Final = st.integers(0, 3)
 _calls: Final = st.integers(0, 3)
-_stages: Final = st.integers(1, 5)
+_stages: Final = st.integers(1, 6)
 _kinds: Final = st.sampled_from(Kind)
 _faults: Final = st.sampled_from(Fault)
 _seconds: Final = st.sampled_from((1.0, 10.0, 25.0, 61.0, 200.0, 700.0))
@@ -58,12 +58,16 @@ class Schedule(RuleBasedStateMachine):
         self._failed = False
 
     @initialize(
-        kinds=st.lists(_kinds, min_size=1, max_size=6), max_receives=st.sampled_from((1, 2, 6))
+        kinds=st.lists(_kinds, min_size=1, max_size=6),
+        max_receives=st.sampled_from((1, 2, 6)),
+        put_off=st.sampled_from((None, 0, 1, 6)),
     )
-    def begin(self, kinds: list[Kind], max_receives: int) -> None:
-        self.world = World(self.tally, max_receives)
+    def begin(self, kinds: list[Kind], max_receives: int, put_off: int | None) -> None:
+        """With an enrichment, which meets an outage for so many events at first, or without."""
+        self.world = World(self.tally, max_receives, enriches=put_off is not None)
         for kind in kinds:
             self._send_new(kind)
+        self.world.put_off = {said.event for said in self.world.lately_sent()[: put_off or 0]}
 
     # What producers do
 
@@ -96,7 +100,7 @@ class Schedule(RuleBasedStateMachine):
     @rule(which=_few)
     @_counted
     def carry_through(self, which: int) -> None:
-        self._carry_on(which, stages=5)
+        self._carry_on(which, stages=6)
 
     @rule(fault=_faults, calls=_calls, which=_few, stages=_stages)
     @_counted
@@ -150,6 +154,15 @@ class Schedule(RuleBasedStateMachine):
     @_counted
     def turn_the_queue(self, down: bool) -> None:  # noqa: FBT001 - drawn
         self.world.sqs.down = down
+
+    @rule(which=_few)
+    @_counted
+    def turn_the_enrichment(self, which: int) -> None:
+        """Its service fails for one event more, or after two for none."""
+        if len(self.world.put_off) > 1:
+            self.world.put_off.clear()
+        elif said := self._one(self.world.lately_sent(), which):
+            self.world.put_off.add(said.event)
 
     @rule(which=_few)
     @_counted

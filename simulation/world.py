@@ -45,15 +45,19 @@ class World:
     Args:
         tally: Counts.
         max_receives: After so many deliveries SQS gives a message up.
+        enriches: Whether the feed has an enrichment.
 
     Attributes:
+        put_off: The events whose enrichment meets an outage for now.
         sent: What SQS has taken from producers, by body.
         runs: Those that may go on, or that Dagster still takes to be at work.
         found: The properties that were found not to hold, as they were.
     """
 
-    def __init__(self, tally: Tally, max_receives: int) -> None:
+    def __init__(self, tally: Tally, max_receives: int, *, enriches: bool) -> None:
         self.tally = tally
+        self.enriches = enriches
+        self.put_off: set[str] = set()
         self.clock = VirtualClock()
         self.chance = random.Random(1)  # noqa: S311 - the same in every schedule
         self.faults = Faults(random.Random(2), tally.struck)  # noqa: S311 - as above
@@ -134,6 +138,7 @@ class World:
         self.faults.disarm()
         self.database.turn(Health.WELL)
         self.sqs.down = False
+        self.put_off.clear()
         self.wake()
 
     def wake(self) -> None:

@@ -2,6 +2,7 @@
 
 import statistics
 from dataclasses import replace
+from typing import Final
 
 import dagster as dg
 
@@ -20,6 +21,10 @@ from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.warehouse.log_settings import find_risks
 
+_KEPT: Final = "SQS kept %d messages; their redelivery will be harmless"
+_HOLDS: Final = "pipeline/holds"
+"""The tag of runs that hold messages: `dagster.yaml` limits how many there are at a time."""
+
 
 def ingest(feed: Feed) -> dg.Definitions:
     """Everything that one feed needs in Dagster, made from its contract."""
@@ -28,6 +33,7 @@ def ingest(feed: Feed) -> dg.Definitions:
         f"ingest_{feed.name}",
         # The asset's checks come along.
         selection=dg.AssetSelection.assets(asset.key),
+        tags={_HOLDS: "a batch"},
         description=f"Moves a batch of {feed.name} from {feed.queue} to {feed.table}.",
     )
     return dg.Definitions(
@@ -144,10 +150,13 @@ def _ack(feed: Feed) -> dg.OpDefinition:
     )
     def acknowledge(context: dg.OpExecutionContext, hand: InHand) -> dg.MaterializeResult[None]:
         if left := stages.acknowledge(hand):
-            context.log.warning("SQS kept %d messages; their redelivery will be harmless", left)
+            context.log.warning(_KEPT, left)
         if hand.suspects:
-            apart = stages.isolate(hand, context.run_id)
+            apart, kept = stages.isolate(hand, context.run_id)
             context.log.info("settled apart: %s", apart)
+            if kept:
+                context.log.warning(_KEPT, kept)
+            left += kept
             hand = replace(hand, account=(hand.account or NOTHING) + apart)
         result: dg.MaterializeResult[None] = dg.MaterializeResult(
             metadata=_metadata(feed, hand, left)

@@ -1,6 +1,7 @@
 """What passes from op to op within a run, in memory only."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +57,8 @@ class Decoded:
         rejects: What goes to the quarantine.
         received: How many messages the batch holds.
         duplicates: How many of them repeat another one of the batch.
+        repeats: Those that repeat an entry, by its key. One may be the same message under a newer
+            receipt, the only one that still deletes it: what becomes of the entry becomes of them.
         unknown: How many values were dropped because the contract does not name them.
         released: How many it no longer holds because they could not be enriched.
         vault: What the vault is to keep of it, sealed, once it is masked.
@@ -69,6 +72,11 @@ class Decoded:
     unknown: int
     released: int = 0
     vault: tuple[VaultRow, ...] = ()
+    repeats: Mapping[bytes, tuple[Message, ...]] = field(default_factory=dict)
+
+    def deliveries(self, entry: Entry) -> tuple[Message, ...]:
+        """All messages of the batch that are this entry: its own, and those that repeat it."""
+        return (entry.message, *self.repeats.get(entry.key, ()))
 
 
 @dataclass(frozen=True, slots=True)

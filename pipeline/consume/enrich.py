@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.consume.batch import EVIDENCE, Decoded, Reject
+from pipeline.consume.batch import EVIDENCE, Decoded, Entry, Reject
 from pipeline.consume.calls import Outcome, call_each
 from pipeline.contract import Feed
 from pipeline.decode import Enriched
@@ -77,7 +77,9 @@ def enrich(
     failed = [at for at in places if at not in outcome.rows]
     is_in_doubt = len(places) >= evidence and not outcome.rows
     deliveries = math.inf if is_in_doubt else enrichment.deliveries
-    rejects, released = _sort(batch, outcome, failed, deliveries=deliveries)
+    rejects, put_off = _sort(batch, outcome, failed, deliveries=deliveries)
+    # A repeat may be the same message under a newer receipt: its delete would remove the message.
+    released = tuple(message for entry in put_off for message in batch.deliveries(entry))
     kept = sorted(set(range(len(batch.entries))).difference(failed))
     batch = replace(
         batch,
@@ -85,9 +87,10 @@ def enrich(
         entries=tuple(batch.entries[at] for at in kept),
         rejects=(*batch.rejects, *rejects),
         released=len(released),
+        duplicates=batch.duplicates - (len(released) - len(put_off)),
         unknown=batch.unknown + sum(row.unknown for row in outcome.rows.values()),
     )
-    return Added(batch, tuple(released), outcome)
+    return Added(batch, released, outcome)
 
 
 def _records(feed: Feed, batch: Decoded, places: list[int]) -> Iterator[tuple[int, Record]]:
@@ -102,17 +105,17 @@ def _records(feed: Feed, batch: Decoded, places: list[int]) -> Iterator[tuple[in
 
 def _sort(
     batch: Decoded, outcome: Outcome, failed: list[int], *, deliveries: float
-) -> tuple[list[Reject], list[Message]]:
+) -> tuple[list[Reject], list[Entry]]:
     """Of what could not be enriched: what is quarantined, and what is given back."""
     rejects: list[Reject] = []
-    released: list[Message] = []
+    put_off: list[Entry] = []
     for at in failed:
         entry, failure = batch.entries[at], outcome.failures.get(at)
         if failure is None or failure.outage or entry.message.receive_count < deliveries:
-            released.append(entry.message)
+            put_off.append(entry)
         else:
             rejects.append(Reject(entry, Reason.ENRICHMENT_FAILED, failure.field))
-    return rejects, released
+    return rejects, put_off
 
 
 def _frame(feed: Feed, frame: pd.DataFrame, outcome: Outcome, *, kept: list[int]) -> pd.DataFrame:

@@ -54,6 +54,7 @@ class Held:
         self._messages: dict[str, Message] = {}
         self._over = threading.Event()
         self._unreachable = threading.Event()
+        self._noted: set[str] = set()
         self._last = clock.monotonic() + limits.hold_seconds
         self._half = limits.visibility_seconds / 2
         self._heart = clock.every(self._half / 4, self._beat)
@@ -80,7 +81,7 @@ class Held:
         """
         kept = {message.receipt for message in keep}
         done = [message for message in self._all() if message.receipt not in kept]
-        self._unreachable.clear()  # what the last beat met may have passed
+        self._begin_anew()
         try:
             with ThreadPoolExecutor(self._limits.receivers) as pool:
                 return sum(pool.map(self._delete, tens(done)))
@@ -119,7 +120,7 @@ class Held:
         return self._last - self._clock.monotonic()
 
     def _show_later(self, messages: Sequence[Message]) -> int:
-        self._unreachable.clear()  # what the last beat met may have passed
+        self._begin_anew()
         by_pause: dict[int, list[Message]] = {}
         for message in messages:
             by_pause.setdefault(release_pause(message.receive_count), []).append(message)
@@ -191,12 +192,20 @@ class Held:
 
     def _note(self, what: str, error: Exception) -> None:
         """Logs an error once, where it would come again with each of a thousand calls."""
-        if isinstance(error, QueueUnreachable):
-            with self._lock:
-                if self._unreachable.is_set():
-                    return
+        line = f"{what}: {told(error)}"
+        with self._lock:
+            if isinstance(error, QueueUnreachable):
                 self._unreachable.set()
-        _log.warning("%s: %s", what, told(error))
+            if line in self._noted:
+                return
+            self._noted.add(line)
+        _log.warning("%s", line)
+
+    def _begin_anew(self) -> None:
+        """What the last beat met may have passed: all is tried again, and told again."""
+        with self._lock:
+            self._unreachable.clear()
+            self._noted.clear()
 
     def _beat(self) -> bool:
         """Extends what is due; whether to go on."""
@@ -215,8 +224,7 @@ class Held:
                 for receipt, hidden_at in self._hidden_at.items()
                 if hidden_at <= before
             ]
-        # An endpoint that did not answer at one beat may do so at the next.
-        self._unreachable.clear()
+        self._begin_anew()
         for ten in tens(due):
             if self._over.is_set():
                 return

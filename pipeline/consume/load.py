@@ -3,6 +3,8 @@
 How one row comes of many deliveries: docs/decisions/0003-exactly-once-from-at-least-once.md.
 """
 
+import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +29,9 @@ from pipeline.reasons import Reason
 _ATTEMPTS = 5
 _FIRST_PAUSE = 0.05  # seconds; doubles, with jitter
 _MANY_ALIKE = 100  # on the way through a batch, where the good rows may be yet to come
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +71,15 @@ def settle(
         attempt += 1
         try:
             with warehouse.begin() as transaction:
-                account = _Settling(load, transaction).settle()
+                settling = _Settling(load, transaction)
+                account = settling.settle()
                 reach(CrashPoint.BEFORE_COMMIT)
             reach(CrashPoint.AFTER_COMMIT)
         except Contended as contended:
             if attempt == _ATTEMPTS:
                 raise contended.error from None
         else:
+            settling.tell()
             return account
         clock.pause(_FIRST_PAUSE * 2**attempt * chance.uniform(0.5, 1.5))
 
@@ -129,6 +136,12 @@ class _Settling:
             )
         self._transaction.record(account, self._load.run_id)
         return account
+
+    def tell(self) -> None:
+        """Tells for which causes the table has refused rows, in names: nothing else keeps them."""
+        causes = Counter(offender.cause for offender in self._offenders)
+        for cause, count in causes.items():
+            _log.warning("%d rows refused by table %s: %s", count, self._feed.table, cause)
 
     def _entry(self, position: int) -> Entry:
         return self._load.batch.entries[self._order[position]]

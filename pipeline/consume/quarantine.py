@@ -42,7 +42,7 @@ def quarantine(
              body_sealed)
         SELECT feed, key, message_id, reason, field, receive_count, sent_at, event_id_sealed,
                body_sealed
-        FROM refused ORDER BY key
+        FROM pg_temp.refused ORDER BY key
         ON CONFLICT DO NOTHING RETURNING reason
         """
     )
@@ -51,9 +51,9 @@ def quarantine(
     lying = connection.execute(
         """
         SELECT count(*) FROM (
-            SELECT feed, key FROM refused JOIN pipeline.quarantine USING (feed, key)
+            SELECT feed, key FROM pg_temp.refused JOIN pipeline.quarantine USING (feed, key)
             UNION
-            SELECT feed, key FROM refused JOIN pipeline.quarantine_left USING (feed, key)
+            SELECT feed, key FROM pg_temp.refused JOIN pipeline.quarantine_left USING (feed, key)
             WHERE left_at >= now()
         ) AS found
         """

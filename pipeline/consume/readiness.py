@@ -4,19 +4,17 @@ from contextlib import closing
 
 import pandas as pd
 import psycopg
-from psycopg import sql
 
+from pipeline.consume.ports import RowRefused
+from pipeline.consume.postgres_transaction import PostgresTransaction
 from pipeline.contract import Feed
+from pipeline.errors import TableMismatch
 from pipeline.masking.keyring import Keyring, KeyStore
 from pipeline.masking.mask import mask
 from pipeline.masking.policies import Vault
 from pipeline.resources import postgres
-from pipeline.warehouse.tables import (
-    column_types,
-    obtain_keyring,
-    prepare,
-    table_name,
-)
+from pipeline.warehouse.fitness import check_fitness
+from pipeline.warehouse.tables import obtain_keyring, prepare
 
 _REHEARSAL = """
 WITH ledger AS (
@@ -50,14 +48,16 @@ def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
 
     Raises:
         WarehouseUnavailable: Postgres is down or takes no writes.
-        TableMismatch: The feed's table differs from its contract.
+        TableMismatch: The feed's table differs from its contract, a right is missing, or what is
+            committed would not be kept as it was sent.
         KeyringError: The keyring is missing, readable by others, or not the warehouse's; or it
             lacks a version that the contract names.
     """
     with closing(postgres.connect(url)) as connection, postgres.translated(feed=feed.name):
         prepare(connection, feed)
+        check_fitness(connection, feed)
         keys = obtain_keyring(connection, keyring)
-        _rehearse(connection, feed)
+        _rehearse(connection, feed, keys)
     _rehearse_masking(feed, keys)
     return keys
 
@@ -67,25 +67,35 @@ def _rehearse_masking(feed: Feed, keys: Keyring) -> None:
     mask(feed, pd.DataFrame(columns=[each.name for each in feed.fields], dtype=object), keys)
 
 
-def _rehearse(connection: psycopg.Connection, feed: Feed) -> None:
+def _rehearse(connection: psycopg.Connection, feed: Feed, keys: Keyring) -> None:
     """Does what a load does, on no row of the feed: a commit, and writes that are undone.
 
     A server may answer and yet take no writes: read-only after a failover, full, its table
     locked by a migration, a right revoked. Each batch received then would cost its messages one
     of their deliveries.
     """
-    columns = column_types(feed)
-    # Not LOCK TABLE, which asks for a right on the whole table.
-    nothing = sql.SQL("INSERT INTO {} ({}) SELECT {} WHERE false").format(
-        table_name(feed),
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
-        sql.SQL(", ").join([sql.NULL] * len(columns)),
-    )
     connection.execute(_COMMIT_REHEARSAL)
     connection.commit()  # not of a savepoint, whatever was read before
     with connection.transaction(force_rollback=True):
         connection.execute("SET LOCAL lock_timeout = '2s'")
-        connection.execute(nothing)
+        _load_nothing(feed, connection, keys)
         connection.execute(_REHEARSAL)
         if any(isinstance(each.policy, Vault) for each in feed.columns):
             connection.execute(_VAULT_REHEARSAL)
+
+
+def _load_nothing(feed: Feed, connection: psycopg.Connection, keys: Keyring) -> None:
+    """The statements of a load themselves: each right that one of them needs is asked for."""
+    transaction = PostgresTransaction(feed, connection)
+    transaction.stage((), ())
+    try:
+        transaction.insert(0, 0)
+    except RowRefused as refused:
+        raise TableMismatch(
+            f"table {feed.table} refuses an insert of no row ({refused.cause})",
+            remedy="Look for a trigger that fails for each statement; nothing was received",
+            feed=feed.name,
+        ) from None
+    transaction.compare()
+    transaction.count_quarantined(())
+    transaction.quarantine((), keys)

@@ -32,10 +32,10 @@ def receive(queue: Queue, held: Held, limits: Limits, clock: Clock = CLOCK) -> l
                 messages = queue.receive(count)
                 held.add(messages)
                 reach(CrashPoint.AFTER_RECEIVE)
+                drain.settle(count, messages)
             except BaseException:
-                drain.stop()
+                drain.stop()  # the others would wait for this answer for ever
                 raise
-            drain.settle(count, messages)
 
     with ThreadPoolExecutor(limits.receivers, thread_name_prefix="receive") as pool:
         workers = [pool.submit(work) for _ in range(limits.receivers)]

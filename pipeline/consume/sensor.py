@@ -105,8 +105,20 @@ def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth:
         receiving=sum(_may_receive(record, feed) for record in active),
         failures=_count_in_turn(failed),
         failed_at=max(map(_ended, failed), default=0.0),
-        waiting_since=None if context.cursor in {None, "", _NONE_WAITS} else float(context.cursor),
+        waiting_since=_remembered(context.cursor),
     )
+
+
+def _remembered(cursor: str | None) -> float | None:
+    """Since when a few messages have waited; a cursor that somebody has set by hand tells nothing.
+
+    An error would come again with each tick: the cursor is replaced only by one that succeeds.
+    """
+    try:
+        since = float(cursor or _NONE_WAITS)
+    except ValueError:
+        return None
+    return since if math.isfinite(since) else None
 
 
 def _has_failed(record: dg.RunRecord) -> bool:

@@ -41,6 +41,7 @@ def decode_batch(feed: Feed, messages: Sequence[Message], secret: bytes) -> Deco
         received=len(messages),
         duplicates=batch.duplicates,
         unknown=sum(row.unknown for row in batch.rows),
+        repeats={key: tuple(messages) for key, messages in batch.repeats.items()},
     )
 
 
@@ -53,6 +54,7 @@ class _Batch:
         self.rows: list[Row] = []
         self.rejects: dict[bytes, Reject] = {}
         self.duplicates = 0
+        self.repeats: dict[bytes, list[Message]] = {}
 
     def add(self, delivered: Message) -> None:
         message = origin.restore(delivered, self._secret)
@@ -68,6 +70,7 @@ class _Batch:
             self.rows.append(row)
         elif first.content == entry.content:
             self.duplicates += 1
+            self.repeats.setdefault(entry.key, []).append(message)
         else:
             self._reject(Reject(entry, Reason.CONFLICT))
 

@@ -150,20 +150,21 @@ def acknowledge(hand: InHand) -> int:
     return left
 
 
-def isolate(hand: InHand, run_id: str) -> Account:
+def isolate(hand: InHand, run_id: str) -> tuple[Account, int]:
     """Settles the suspects of a batch, in portions that are each committed and acknowledged.
 
     One of them may be what ended the runs before. Whatever it does, it costs only its own portion
     another delivery, and with each delivery the portions are smaller: docs/reliability.md.
 
     Returns:
-        What became of them.
+        What became of them, and how many of those that are committed SQS kept.
 
     Raises:
         PipelineError: A portion failed; what was not committed has been released.
     """
     left, settled = list(hand.suspects), list[Account]()
     failures: list[PipelineError] = []
+    kept = 0
     with _stage(hand, "isolate", of=len(left), settled=settled):
         for portion in portions(hand.feed, hand.suspects):
             left = left[len(portion) :]
@@ -178,10 +179,10 @@ def isolate(hand: InHand, run_id: str) -> Account:
                 if len(failures) == _FAILURES:
                     break
             else:
-                hand.held.acknowledge(keep=left)
+                kept += hand.held.acknowledge(keep=left)
         if failures:
             raise failures[0]
-    return sum(settled, NOTHING)
+    return sum(settled, NOTHING), kept
 
 
 def _settle_apart(

@@ -14,9 +14,11 @@ _PART = """
 , {name} AS (
     INSERT INTO pipeline.vault (feed, field, token, subject, sealed)
     SELECT %(feed)s, {path}, token, subject, sealed
-    FROM sealed
+    FROM pg_temp.sealed
     WHERE field = {path}
-      AND token IN (SELECT incoming.{column} FROM incoming JOIN settled ON settled.key = __key)
+      AND token IN (
+          SELECT incoming.{column} FROM pg_temp.incoming JOIN settled ON settled.key = __key
+      )
       AND NOT EXISTS (
           SELECT FROM pipeline.forgotten AS f
           WHERE f.feed = %(feed)s AND f.field = {path} AND f.subject = sealed.subject
