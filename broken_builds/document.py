@@ -13,10 +13,11 @@ _HEAD: Final = """\
 
 A green run proves little where nothing could have made it red. So here are builds that are broken
 on purpose, as somebody might break them by mistake, and for each the test that must see it.
-`make broken` copies the source, makes sure that the named tests pass there, then breaks one copy
-after the other and runs the test of each against it. It wants a failed assertion, or an error by
-which the code itself refuses; a build that cannot be imported, or that trips over its own edit,
-does not count. It ends in failure where a build survives. `make broken ARGS="NAME ..."` tries some.
+`make broken` copies the source, makes sure that the named tests pass there, then breaks a copy for
+each build, two at a time, and runs the test of each against it. It wants a failed assertion, or an
+error by which the code itself refuses; for one build, which translates an error of Python's own no
+more, that very error. A build that cannot be imported, or that trips over its own edit, does not
+count. It ends in failure where a build survives. `make broken ARGS="NAME ..."` tries some.
 
 The command of each is an edit of a few lines in `broken_builds/catalogue/`. Whoever changes the
 lines that one replaces changes it too: `pipeline_tests/test_broken_builds.py` says so at once.

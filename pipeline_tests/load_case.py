@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from pipeline.consume import load as loading
 from pipeline.consume.batch import Account
 from pipeline.consume.load import Load
+from pipeline.consume.ports import CLOCK, Clock
 from pipeline.consume.postgres_warehouse import PostgresWarehouse
 from pipeline.consume.settlement import decode_batch
 from pipeline.contract import Feed
@@ -53,11 +54,11 @@ def batch(messages: Sequence[Message], feed: Feed = FEED) -> Load:
     return Load(feed, replace(decoded, frame=masked, vault=sealed), KEYRING, run_id="run-1")
 
 
-def settle(load: Load, url: str) -> Account:
+def settle(load: Load, url: str, clock: Clock = CLOCK) -> Account:
     """Settles a batch in the warehouse at a URL, as a run does."""
     # Where keys are kept is asked before anything is received, not here.
     store = KeyFile(Path("no-key-file"))
-    return loading.settle(load, PostgresWarehouse(load.feed, url, store))
+    return loading.settle(load, PostgresWarehouse(load.feed, url, store), clock)
 
 
 def logins(count: int) -> list[Message]:

@@ -8,7 +8,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
@@ -17,6 +17,17 @@ from botocore.compat import HTTPHeaders
 from mypy_boto3_sqs import SQSClient
 
 from pipeline.messages import Message, Refusals
+
+KMS_REFUSALS: Final = (
+    "KmsAccessDenied",
+    "KmsDisabled",
+    "KmsInvalidKeyUsage",
+    "KmsInvalidState",
+    "KmsNotFound",
+    "KmsOptInRequired",
+    "KmsThrottled",
+)
+"""Of SQS's own model, for `SendMessage` and `ReceiveMessage` alike."""
 
 
 def ask(url: str, statement: str, *parameters: object) -> list[tuple[Any, ...]]:

@@ -162,7 +162,7 @@ def test_half_a_configuration_is_told(world: World, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_sqs_does_not_delete_fails_no_committed_run(world: World) -> None:
-    """Fault 10: the redelivery is a duplicate, and then it is gone."""
+    """Faults 8 and 10: the redelivery is a duplicate, and then it is gone."""
     world.send(sample_bodies())
     with world.app.gate("DeleteMessageBatch", 3) as gate, ThreadPoolExecutor(1) as other:
         running = other.submit(world.ingest)

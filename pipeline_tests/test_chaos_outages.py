@@ -77,11 +77,11 @@ def test_a_full_disk_is_met_at_the_commit_and_not_before(
     monkeypatch.setattr(load, "reach", reached.append)
     with pytest.raises(WarehouseUnavailable, match="53100"):
         settle(batch(logins(3)), url)
-    assert reached[-1] is CrashPoint.BEFORE_COMMIT
+    assert reached.pop() is CrashPoint.BEFORE_COMMIT
     assert can_write(url)
     mend()
     settle(batch(logins(3)), url)
-    assert reached[-1] is CrashPoint.AFTER_COMMIT
+    assert reached.pop() is CrashPoint.AFTER_COMMIT
 
 
 def test_no_connection_is_left_until_they_are_given_back(url: str) -> None:

@@ -147,6 +147,17 @@ def test_unmasked_values_are_counted(world: World) -> None:
     assert check.metadata["unmasked/masked_device_id"].value == 0
 
 
+def test_a_pseudonym_with_something_beside_it_counts_as_unmasked(world: World) -> None:
+    world.send([json.dumps(login(user_id=user)) for user in ("before", "after", "sound")])
+    assert world.run().success
+    world.query(
+        "UPDATE user_logins SET masked_ip = CASE user_id"
+        " WHEN 'before' THEN 'ann@x.org ' || masked_ip"
+        " WHEN 'after' THEN masked_ip || ' ann@x.org' ELSE masked_ip END"
+    )
+    assert checked_again()[MASKED].metadata["unmasked/masked_ip"].value == 2
+
+
 def test_a_warehouse_that_is_gone_after_the_commit_fails_no_run(world: World) -> None:
     """Fault 43."""
     world.send(sample_bodies())

@@ -251,6 +251,7 @@ def test_a_broken_type_is_refused_with_feed_field_and_rule(kind: FieldType, rule
 
 @pytest.mark.parametrize(("changes", "rule"), FEED_RULES.values(), ids=FEED_RULES)
 def test_a_broken_feed_is_refused_with_its_rule(changes: dict[str, object], rule: str) -> None:
+    """Fault 55, among others: a name of 64 bytes, of which Postgres would keep 63."""
     with pytest.raises(ContractError) as caught:
         replace(feed(), **changes)  # type: ignore[arg-type]
     assert rule in str(caught.value)

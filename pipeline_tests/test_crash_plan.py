@@ -3,9 +3,13 @@
 from collections import Counter
 from dataclasses import replace
 
+import dagster as dg
+import pytest
+
 from crashes.plan import ENDS, MOMENTS, Batch, plan
-from crashes.rehearse import Verdict
+from crashes.rehearse import Verdict, ill_ended
 from crashes.report import table
+from crashes.runs import Ended
 from crashes.sent import Found, Sent, ten
 from pipeline.consume.settlement import Identity
 from pipeline.crash_points import CrashPoint
@@ -34,6 +38,27 @@ def test_the_table_tells_what_was_wrong_and_what_was_not_tried() -> None:
     lines = table([Verdict(well, crashes=6), Verdict(ill, crashes=5, problems=["lost"])])
     row = next(line for line in lines.splitlines() if line.startswith(str(well.moment)))
     assert row.split() == [str(well.moment), "6", "ok", "5,", "1", "WRONG", "not", "tried"]
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "run", "wrong"),
+    [
+        ("after_mask:SIGTERM:1", 0, "FAILURE", []),
+        ("after_mask:SIGTERM:1", 0, "SUCCESS", ["the run ended as SUCCESS"]),
+        ("before_success:MemoryError:1", 0, "SUCCESS", ["the run ended as SUCCESS"]),
+        ("before_delete:MemoryError:1", 0, "SUCCESS", []),
+        ("after_delete:MemoryError:2", 0, "FAILURE", ["the run ended as FAILURE"]),
+        ("after_delete:SIGTERM:1", 0, "SUCCESS", ["the run ended as SUCCESS"]),
+        ("after_commit:SIGKILL:1", 9, "STARTED", []),
+        ("after_commit:SIGKILL:1", 0, "STARTED", ["the worker ended with 0"]),
+    ],
+)
+def test_a_run_must_end_of_what_it_met(
+    *, order: str, status: int, run: str, wrong: list[str]
+) -> None:
+    """Fault 57: only an acknowledgement outlives a want of memory."""
+    ended = Ended(status, "", dg.DagsterRunStatus(run))
+    assert list(ill_ended(order, ended)) == wrong
 
 
 class TestOracles:

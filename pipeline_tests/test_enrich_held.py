@@ -74,3 +74,25 @@ def test_what_was_released_is_neither_lost_nor_doubled_where_sqs_refuses(
     assert again == (4 - acknowledged, 2, 2 - acknowledged, 0, 0)
     assert scores(world) == [(1, 1), (2, 2), (3, 3), (4, 4)]
     assert world.depth() == (0, 0)
+
+
+def test_what_came_twice_within_a_batch_is_released_with_both_receipts(world: World) -> None:
+    """Faults 1 and 5: the newer receipt is the one that deletes, and nothing was settled by it."""
+
+    async def odd_ones(record: Record) -> Mapping[str, object]:
+        if record["id"] == 2:
+            raise TimeoutError
+        return {"score": record["id"]}
+
+    def show_again() -> None:
+        world.clock.now += ALL_VISIBLE
+
+    send_orders(world, 1, 2)
+    world.app.hooks["ReceiveMessage", 2] = show_again
+    feed = orders(odd_ones, most=10)
+    assert account(run(replace(feed, limits=replace(feed.limits, receivers=1)))) == (4, 1, 1, 0, 2)
+    assert world.depth() == (0, 1)
+    world.clock.now += ALL_VISIBLE
+    assert account(run(orders(most=1))) == (1, 1, 0, 0, 0)
+    assert scores(world) == [(1, 1), (2, 2)]
+    assert world.depth() == (0, 0)

@@ -233,3 +233,49 @@ def test_only_a_feed_with_an_enrichment_has_its_op() -> None:
 def test_a_batch_of_nothing_is_enriched_too(world: World) -> None:
     assert account(run(orders(score))) == (0, 0, 0, 0, 0)
     assert world.depth() == (0, 0)
+
+
+def deliver_in_vain(world: World, times: int) -> None:
+    """Everything on the queue is delivered so often, and settled by nobody."""
+    for _ in range(times):
+        world.receive_counts()
+        world.clock.now += ALL_VISIBLE
+
+
+def test_what_is_settled_apart_is_enriched_too(world: World) -> None:
+    """Fault 15: delivered often and never settled, they come after the others, and as whole."""
+    send_orders(world, 1, 2)
+    deliver_in_vain(world, 4)
+    send_orders(world, 3)
+    assert account(run(orders(most=3, deliveries=3))) == (3, 3, 0, 0, 0)
+    assert scores(world) == [(1, 1), (2, 2), (3, 3)]
+    assert world.depth() == (0, 0)
+
+
+def test_where_nothing_else_went_well_one_failure_is_doubt_enough(world: World) -> None:
+    """Fault 15: two suspects alone are no proof that they, and not the service, are at fault."""
+    choosy = Choosy(1, 2)
+    feed = orders(choosy.score, most=2, deliveries=1)
+    send_orders(world, 1, 2)
+    deliver_in_vain(world, 4)
+    assert account(run(feed)) == (2, 0, 0, 0, 2)
+    assert world.query("SELECT count(*) FROM pipeline.quarantine") == [(0,)]
+    world.clock.now += ALL_VISIBLE
+    send_orders(world, 3)
+    choosy.refused = {1}
+    assert account(run(orders(choosy.score, most=3, deliveries=1))) == (3, 2, 0, 1, 0)
+    assert scores(world) == [(2, 2), (3, 3)]
+
+
+def test_three_portions_that_fail_are_enough(world: World) -> None:
+    """The fourth is given back as it is: what fails is not the messages."""
+    forty = range(40)
+    choosy = Choosy(*forty)
+    send_orders(world, *forty)
+    deliver_in_vain(world, 5)
+    text = failed_with(run(orders(choosy.score, most=40, deliveries=3)))
+    assert "E_ENRICHMENT: none of 10 records could be enriched" in text
+    assert choosy.calls.total() == 30
+    assert world.depth() == (0, 40)
+    world.clock.now += ALL_VISIBLE
+    assert world.receive_counts() == [7] * 40

@@ -1,6 +1,7 @@
 """Whatever SQS does with deliveries, each event is one row, and nothing is deleted too early."""
 
 import json
+from collections import Counter
 from typing import Final
 
 import pytest
@@ -117,6 +118,17 @@ def test_in_any_order_the_first_of_two_versions_wins_and_the_other_is_reported(
         ("conflict", 1)
     ]
     way.assert_settled(30)
+
+
+def test_a_later_version_changes_nothing_of_the_row(way: Delivery) -> None:
+    """Fault 4: it comes when the first has been settled; of the same user, elsewhere."""
+    for locale in ("FR", "RU"):
+        way.send(bodies={"event-0": json.dumps(login(user_id="user-0", locale=locale))})
+        account, _ = way.run()
+
+    assert account == Account(received=1, quarantined=Counter(conflict=1))
+    assert way.rows("SELECT locale FROM user_logins") == [("FR",)]
+    way.assert_settled(1)
 
 
 @pytest.mark.parametrize("effect", [Short(most=1), Empty()], ids=["short", "empty"])

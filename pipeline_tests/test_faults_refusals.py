@@ -1,7 +1,6 @@
 """What SQS refuses, or keeps silent about, costs no message more than a delivery."""
 
 from collections.abc import Callable
-from typing import Final
 
 import pytest
 
@@ -16,6 +15,7 @@ from pipeline.local.queue.faults import (
 )
 from pipeline.resources.sqs import Depth
 from pipeline_tests.delivery_case import FEED, Delivery
+from pipeline_tests.outside_world import KMS_REFUSALS
 
 
 @pytest.mark.parametrize(
@@ -53,24 +53,12 @@ def test_what_does_not_pass_is_given_up_within_few_calls_and_loses_nothing(way: 
     way.assert_settled(30)
 
 
-KMS: Final = (
-    "KmsAccessDenied",
-    "KmsDisabled",
-    "KmsInvalidKeyUsage",
-    "KmsInvalidState",
-    "KmsNotFound",
-    "KmsOptInRequired",
-    "KmsThrottled",
-)
-"""Of SQS's own model, for `SendMessage` and `ReceiveMessage` alike."""
-
-
 @pytest.mark.parametrize(
     ("code", "remedy"),
     [
         ("ExpiredToken", "Renew the credentials"),
         ("AccessDenied", "the policy of the role"),
-        *((code, "KMS key") for code in KMS),
+        *((code, "KMS key") for code in KMS_REFUSALS),
     ],
 )
 def test_a_right_that_ends_in_the_middle_of_a_run_costs_one_delivery(

@@ -11,6 +11,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from chaos.proxy import PostgresProxy
+from pipeline.consume import stages
 from pipeline.consume.batch import Account
 from pipeline.contract import Feed
 from pipeline.errors import AccountError, TableMismatch, WarehouseUnavailable
@@ -18,13 +19,15 @@ from pipeline.feeds.user_logins import FEED
 from pipeline.masking.policies import Pseudonymize
 from pipeline.resources import postgres
 from pipeline.resources.bounded import BoundedConnection
+from pipeline_tests.delivery_case import Delivery
 from pipeline_tests.load_case import NOTHING, batch, counts, logins, on_insert, prepared, settle
 from pipeline_tests.outside_world import ask
 from pipeline_tests.samples import eventually, message
 from pipeline_tests.world import lock
 
 _OURS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pipeline'"
-_WAITS = f"{_OURS} AND wait_event_type = 'Lock' AND datname = current_database()"
+_HELD = f"{_OURS} AND datname = current_database()"
+_WAITS = f"{_HELD} AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -106,6 +109,18 @@ class TestSilence:
         longer = f"{warehouse}?options=-c%20statement_timeout%3D1h"
         with closing(postgres.connect(longer)) as connection:
             assert connection.patience > 3_600
+
+
+def test_a_run_holds_no_session_between_two_stages(way: Delivery) -> None:
+    """Fault 48: what is received or acknowledged meanwhile takes a minute, and no session."""
+    way.send(10)
+
+    hand = way.extract()
+    eventually(lambda: way.rows(_HELD) == [(0,)])
+    hand = way.load(hand)
+    eventually(lambda: way.rows(_HELD) == [(0,)])
+
+    assert stages.acknowledge(hand) == 0
 
 
 def test_a_serializable_load_that_loses_finds_what_the_winner_has_done(warehouse: str) -> None:

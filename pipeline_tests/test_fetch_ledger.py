@@ -57,7 +57,9 @@ class TestState:
             Case(case.api, mistyped, case.sqs).fetch()
         assert case.fetch().sent == 1
 
-    @pytest.mark.parametrize("column", ["planned_at", "fetched_at", "sent_at", "checked_at"])
+    @pytest.mark.parametrize(
+        "column", ["planned_at", "fetched_at", "sent_at", "checked_at", "failed_at"]
+    )
     def test_times_that_are_yet_to_come_are_refused(self, column: str, case_of: MakeCase) -> None:
         """They would keep records fresh for years."""
         case = case_of(Upstream([1, 2]))
@@ -196,6 +198,20 @@ class TestPace:
                 return time.monotonic() - before
 
             assert asyncio.run(ask_for_a_pause()) >= 0.25
+
+    def test_a_shorter_pause_ends_no_longer_one(self, case_of: MakeCase) -> None:
+        """Two runs are asked for one at the same time, and not for the same."""
+        case = case_of(Upstream())
+        with known_by(case) as one, known_by(case) as two:
+
+            async def ask_for_two_pauses() -> float:
+                before = time.monotonic()
+                await one.pace().close(0.5)
+                await two.pace().close(0.01)
+                await two.pace().turn()
+                return time.monotonic() - before
+
+            assert asyncio.run(ask_for_two_pauses()) >= 0.45
 
 
 def known_by(case: Case, source: Source = QUICK) -> AbstractContextManager[Ledger]:

@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 
 from pipeline.decode import Decoder
-from pipeline.errors import FetchBusy, QueueMissing
+from pipeline.errors import FetchBusy, QueueError, QueueMissing
+from pipeline.local.queue.faults import Part, Rule
+from pipeline.local.queue.misbehaviour import Misbehaviour
+from pipeline.local.queue.server import create_app
 from pipeline.produce.fetch import ledger
 from pipeline.produce.fetch.fetched import Fetched
 from pipeline.produce.fetch.ledger import Counts
@@ -14,10 +17,12 @@ from pipeline.resources.sqs_client import Endpoint
 from pipeline_tests.fetch_case import FEED, QUICK, STALE, Case, path, paths
 from pipeline_tests.fetch_fixtures import MakeCase
 from pipeline_tests.outside_world import ask
+from pipeline_tests.queue_fixtures import FreshApp, new_queues
 from pipeline_tests.samples import decode
 from pipeline_tests.upstream import Reply, Request, Upstream, pokemon
 
 SPARSE = [*range(1, 26), *range(10_001, 10_006)]  # ids that are not dense
+EIGHT = range(1, 9)  # as many as one call of SQS takes
 
 
 def test_every_record_of_the_list_is_asked_for_once_and_sent_once(case_of: MakeCase) -> None:
@@ -188,11 +193,12 @@ class TestFailed:
         case.fetch(STALE)
         assert case.counts() == Counts(sent=30)
 
-    def test_what_a_run_left_behind_is_finished_too(self, case_of: MakeCase) -> None:
+    @pytest.mark.parametrize("state", ["planned", "fetched"])
+    def test_what_a_run_left_behind_is_finished_too(self, state: str, case_of: MakeCase) -> None:
         """Of a range that is no more, because somebody cut the list anew."""
         case = case_of(Upstream(SPARSE))
         case.fetch()
-        ask(case.url, "UPDATE pipeline.fetch SET state = 'fetched', range = 'cut otherwise then'")
+        ask(case.url, f"UPDATE pipeline.fetch SET state = '{state}', range = 'cut otherwise then'")
         assert case.retry().planned == 30
         assert case.counts() == Counts(sent=30)
 
@@ -262,3 +268,33 @@ class TestQueue:
             case.fetch()
         counts = case.counts()
         assert (counts.sent, counts.failed, counts.there) == (0, 0, 30)
+
+    def test_what_sqs_refuses_for_good_has_failed_and_its_neighbours_are_sent(
+        self, case_of: MakeCase, queue_server: tuple[str, FreshApp]
+    ) -> None:
+        case = case_of(Upstream(EIGHT))
+        refuse_one(queue_server[1], Part("InvalidMessageContents", sender_fault=True, share=0), 1)
+        done = case.fetch()
+        assert (done.sent, done.failed) == (7, 1)
+        assert list(case.reasons().values()) == ["refused_by_queue"]
+        assert case.counts() == Counts(sent=7, failed=1)
+        assert case.retry().sent == 1
+        assert case.sent() == paths(EIGHT)
+
+    def test_what_sqs_refuses_again_and_again_ends_the_run_and_the_next_one_sends_it(
+        self, case_of: MakeCase, queue_server: tuple[str, FreshApp]
+    ) -> None:
+        case = case_of(Upstream(EIGHT))
+        refuse_one(queue_server[1], Part("InternalError", share=0), 5)
+        with pytest.raises(QueueError, match="refused 1 records again and again"):
+            case.fetch()
+        assert case.counts() == Counts(fetched=1, sent=7)
+        assert case.fetch().sent == 1
+        assert case.counts() == Counts(sent=8)
+        assert case.sent() == paths(EIGHT)
+
+
+def refuse_one(app: FreshApp, effect: Part, calls: int) -> None:
+    """An empty queue that refuses one entry of each of its first calls that send."""
+    rule = Rule("SendMessageBatch", effect, calls=(1, calls))
+    app.replace(create_app(new_queues(), Misbehaviour([rule])))

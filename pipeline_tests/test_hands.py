@@ -2,9 +2,11 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
+from pipeline.errors import WrongEnvironment
 from pipeline.operate.hands import Hands, HeldOutside, HeldQueue
 from pipeline.resources.outside import Outside
 from pipeline_tests.outside_world import refusing
@@ -92,3 +94,15 @@ def test_one_queue_serves_every_run(world: World, hands: Hands) -> None:
     held = HeldOutside.around(outside, hands)
     assert held.queue_for_a_run(USER_LOGINS) is held.queue_for_a_run(USER_LOGINS)
     assert (held.postgres_url, held.endpoint) == (outside.postgres_url, outside.endpoint)
+
+
+def test_the_queue_of_another_environment_is_refused(world: World, hands: Hands) -> None:
+    """Fault 72: for a service as for a run, and each time that it is asked for."""
+    world.sqs.tag_queue(QueueUrl=world.queue_url, Tags={"environment": "prod"})
+    outside = Outside.of(world.environment)
+    held = HeldOutside.around(replace(outside, environment="staging"), hands)
+    for _ in range(2):
+        with pytest.raises(WrongEnvironment):
+            held.queue_for_a_run(USER_LOGINS)
+    mine = HeldOutside.around(replace(outside, environment="prod"), hands)
+    assert mine.queue_for_a_run(USER_LOGINS).url == world.queue_url

@@ -131,7 +131,24 @@ class TestHeartbeat:
             held.add(blank(3))
             eventually(lambda: "did not change the visibility of 2 messages" in caplog.text)
 
+    @pytest.mark.parametrize("jump", [-3_600.0, 3_600.0])
+    def test_a_clock_that_is_set_meanwhile_moves_no_beat(
+        self, monkeypatch: pytest.MonkeyPatch, jump: float
+    ) -> None:
+        """Fault 71: by an hour, while a run holds what it has received."""
+        queue, real = StandInQueue(), time.time
+        with closing(Held(queue, QUICK)) as held:
+            held.add(blank(1))
+            eventually(lambda: len(queue.hidden) >= 1)
+            monkeypatch.setattr(time, "time", lambda: real() + jump)
+            left, since, beats = held.seconds_left, time.monotonic(), len(queue.hidden)
+            eventually(lambda: len(queue.hidden) >= beats + 2)
+            passed = time.monotonic() - since
+            assert held.seconds_left == pytest.approx(left - passed, abs=1)
+        assert passed > 0.25  # no beat came early
+
     def test_a_run_that_hangs_lets_go(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Fault 6: whatever SQS says of its beats, it holds nothing for ever."""
         queue = StandInQueue()
         with closing(Held(queue, Limits(visibility_seconds=1, hold_seconds=1))) as held:
             held.add(blank(1))

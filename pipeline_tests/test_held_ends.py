@@ -99,6 +99,21 @@ class TestAcknowledging:
         assert f"acknowledging: {told}" in caplog.text
         assert CANARY not in caplog.text
 
+    def test_what_refuses_every_call_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """Faults 8 and 22: a right that is missing, for a thousand messages."""
+
+        def denied(_some: Sequence[Message]) -> Refusals[Message]:
+            raise QueueError("queue 'q' refused DeleteMessageBatch", remedy="Check the policy")
+
+        held = Held(StandInQueue(delete=denied), SLOW)
+        held.add(blank(1_000))
+
+        assert held.acknowledge() == 1_000
+
+        assert _warnings(caplog) == [
+            "acknowledging: E_QUEUE: queue 'q' refused DeleteMessageBatch. Check the policy"
+        ]
+
     def test_nothing_is_held_afterwards(self) -> None:
         queue = StandInQueue(delete=_refusing)
         held = Held(queue, SLOW)

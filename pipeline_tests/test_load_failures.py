@@ -1,10 +1,12 @@
 """A batch that fails leaves nothing, and its error says who has to act."""
 
 from collections import Counter
+from typing import Final
 
 import pytest
 
 from pipeline.consume.batch import Account
+from pipeline.consume.ports import MachineClock
 from pipeline.errors import AccountError, TableMismatch, WarehouseUnavailable
 from pipeline_tests.load_case import (
     NOTHING,
@@ -17,6 +19,19 @@ from pipeline_tests.load_case import (
 )
 from pipeline_tests.outside_world import ask, cut_at_commit, unused_port
 from pipeline_tests.samples import CANARY, message
+
+DOUBLED: Final = (0.1, 0.2, 0.4, 0.8)
+"""Seconds before the second to the fifth attempt, without their jitter."""
+
+
+class ImpatientClock(MachineClock):
+    """A clock on which no pause takes any time."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
 
 @pytest.fixture
@@ -66,6 +81,7 @@ class TestRefusals:
         [
             ("ALTER TABLE user_logins DROP COLUMN locale", "42703"),
             ("ALTER TABLE user_logins ADD COLUMN new integer NOT NULL", "23502"),
+            ("ALTER TABLE user_logins ALTER COLUMN locale TYPE integer USING NULL", "42804"),
             ("DROP TABLE user_logins", "42P01"),
             ("DROP TABLE pipeline.ledger", "42P01"),
             ("CREATE RULE r AS ON INSERT TO user_logins DO INSTEAD NOTHING", "0A000"),
@@ -156,6 +172,7 @@ class TestTriedAgain:
         assert counts(warehouse)["pipeline.account"] == 1
 
     def test_a_transaction_that_always_loses_is_given_up(self, warehouse: str) -> None:
+        """Fault 46: after four pauses that double, each with a jitter of its own."""
         ask(warehouse, "CREATE SEQUENCE tries")
         on_insert(
             warehouse,
@@ -163,11 +180,15 @@ class TestTriedAgain:
             each="STATEMENT",
         )
 
+        clock = ImpatientClock()
         with pytest.raises(WarehouseUnavailable, match="40001"):
-            settle(batch(logins(5)), warehouse)
+            settle(batch(logins(5)), warehouse, clock)
 
         assert ask(warehouse, "SELECT last_value FROM tries") == [(5,)]
         assert counts(warehouse) == NOTHING
+        shares = [pause / doubled for pause, doubled in zip(clock.pauses, DOUBLED, strict=True)]
+        assert all(0.5 <= share <= 1.5 for share in shares)
+        assert len(set(shares)) == len(DOUBLED)  # or those that met would meet again
 
 
 class TestBrokenConnections:

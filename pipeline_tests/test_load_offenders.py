@@ -35,27 +35,40 @@ STRICT: Final = "ALTER TABLE user_logins ADD CONSTRAINT strict CHECK (locale <> 
 
 _REFUSING = {
     # The row that is there already must not keep the check from being made.
-    "a check": "ALTER TABLE user_logins ADD CHECK (user_id <> 'taken') NOT VALID",
-    "an index of the user's own": "CREATE UNIQUE INDEX mine ON user_logins (user_id)",
-    "a constraint that is checked at the end": (
-        "ALTER TABLE user_logins ADD UNIQUE (user_id) DEFERRABLE INITIALLY DEFERRED"
+    "a check": (
+        "ALTER TABLE user_logins ADD CHECK (user_id <> 'taken') NOT VALID",
+        "23514, table 'user_logins', constraint 'user_logins_user_id_check'",
     ),
-    "a trigger": """
+    "an index of the user's own": (
+        "CREATE UNIQUE INDEX mine ON user_logins (user_id)",
+        "23505, table 'user_logins', constraint 'mine'",
+    ),
+    "a constraint that is checked at the end": (
+        "ALTER TABLE user_logins ADD UNIQUE (user_id) DEFERRABLE INITIALLY DEFERRED",
+        "23505, table 'user_logins', constraint 'user_logins_user_id_key'",
+    ),
+    "a trigger": (
+        """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NEW.user_id = 'taken' THEN RAISE EXCEPTION 'no: %', NEW.user_id; END IF;
             RETURN NEW;
         END $$;
         CREATE TRIGGER refuse BEFORE INSERT ON user_logins
             FOR EACH ROW EXECUTE FUNCTION refuse()
-    """,
-    "a trigger that fires at the end": """
+        """,
+        "P0001",
+    ),
+    "a trigger that fires at the end": (
+        """
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NEW.user_id = 'taken' THEN RAISE EXCEPTION 'no: %', NEW.user_id; END IF;
             RETURN NULL;
         END $$;
         CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON user_logins
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()
-    """,
+        """,
+        "P0001",
+    ),
 }
 
 
@@ -68,8 +81,10 @@ def mixed(good: int, bad: int) -> tuple[list[Message], list[Message]]:
 class TestOffenders:
     """One row that the database refuses costs only itself."""
 
-    @pytest.mark.parametrize("ddl", _REFUSING.values(), ids=_REFUSING)
-    def test_a_refused_row_is_found_and_its_neighbours_land(self, warehouse: str, ddl: str) -> None:
+    @pytest.mark.parametrize(("ddl", "told"), _REFUSING.values(), ids=_REFUSING)
+    def test_a_refused_row_is_found_and_its_neighbours_land(
+        self, warehouse: str, caplog: pytest.LogCaptureFixture, *, ddl: str, told: str
+    ) -> None:
         """Faults 15 and 52."""
         ask(warehouse, "INSERT INTO user_logins (user_id) VALUES ('taken')")
         ask(warehouse, ddl)
@@ -83,6 +98,9 @@ class TestOffenders:
         assert len(set(users(warehouse))) == 41
         assert ask(warehouse, "SELECT message_id FROM pipeline.quarantine") == [(bad.message_id,)]
         assert counts(warehouse)["pipeline.ledger"] == 40
+        assert [each.getMessage() for each in caplog.records] == [
+            f"1 rows refused by table user_logins: SQLSTATE {told}"
+        ]
 
     @given(bad=st.sets(st.integers(0, 8)))
     @EXAMPLES
@@ -135,7 +153,10 @@ class TestOffenders:
 
         assert account.quarantined == Counter(refused_by_database=9)
 
-    def test_rows_that_are_refused_for_several_causes_are_bad_rows(self, warehouse: str) -> None:
+    def test_rows_that_are_refused_for_several_causes_are_bad_rows(
+        self, warehouse: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Fault 52: each cause is told, once."""
         ask(
             warehouse,
             "ALTER TABLE user_logins ADD CHECK (device_type <> 'a'), ADD CHECK (locale <> 'b')",
@@ -148,6 +169,12 @@ class TestOffenders:
         account = settle(batch(messages), warehouse)
 
         assert account.quarantined == Counter(refused_by_database=40)
+        constraints = ("user_logins_device_type_check", "user_logins_locale_check")
+        assert sorted(each.getMessage() for each in caplog.records) == [
+            "20 rows refused by table user_logins:"
+            f" SQLSTATE 23514, table 'user_logins', constraint {name!r}"
+            for name in constraints
+        ]
 
     @pytest.mark.parametrize("state", ["45000", "P0002", "21000", "55000"])
     def test_what_a_trigger_says_of_one_row_costs_only_that_row(

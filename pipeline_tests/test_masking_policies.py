@@ -109,7 +109,7 @@ def test_every_masked_value_fits_its_column_in_postgres_and_its_pattern_there(
         for each in EVERY_POLICY.columns
     )
     with psycopg.connect(warehouse_url) as connection:
-        connection.execute(sql.SQL("CREATE TABLE masked ({})").format(declared))
+        connection.execute(sql.SQL("CREATE TEMPORARY TABLE masked ({})").format(declared))
         postgres.copy(connection, "masked", masked.itertuples(index=False, name=None))
         for each in columns:
             count = sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}::text ~ %s) FROM masked")

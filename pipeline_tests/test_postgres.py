@@ -17,7 +17,13 @@ class TestConnecting:
 
     def test_a_session_gives_up_waiting_and_keeps_utc(self, warehouse_url: str) -> None:
         """Faults 45 and 47."""
-        settings = ("statement_timeout", "lock_timeout", "timezone", "application_name")
+        settings = (
+            "statement_timeout",
+            "lock_timeout",
+            "idle_in_transaction_session_timeout",
+            "timezone",
+            "application_name",
+        )
         with closing(connect(warehouse_url)) as connection:
             found = [
                 connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
@@ -25,7 +31,7 @@ class TestConnecting:
             ]
             parameters = connection.info.get_parameters()
 
-        assert found == [("2min",), ("10s",), ("UTC",), ("pipeline",)]
+        assert found == [("2min",), ("10s",), ("2min",), ("UTC",), ("pipeline",)]
         assert parameters["tcp_user_timeout"] == "15000"
         assert parameters["connect_timeout"] == "5"
         assert parameters["keepalives_idle"] == "5"

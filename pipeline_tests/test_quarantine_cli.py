@@ -13,6 +13,7 @@ from pipeline_tests.samples import CANARY, USER_LOGINS
 from pipeline_tests.world import World
 
 REASON: Final = ("--reason", "ticket 12", "--by", "Eve")
+PERSONAL: Final = ("--reason", "for ann@x.org", "--by", "Eve")
 ODD: Final = f"{CANARY}\x9b2J\t\\n\u202e\u00e9"
 
 
@@ -103,19 +104,21 @@ def test_a_purge_destroys_what_is_old(ward: Ward) -> None:
     assert ward.reasons() == {}
 
 
-REFUSED: Final = {
-    # what is told: the arguments
-    "no reason is given": ("redrive", "user_logins", "--all"),
-    "no such reason code": ("redrive", "user_logins", "--code", CANARY, *REASON),
-    "not an age": ("purge", "user_logins", "--older-than", CANARY, *REASON),
-    "no handle": ("look", "user_logins", CANARY, *REASON),
-    "no message of the quarantine": ("look", "user_logins", "0123456789ab", *REASON),
-    "looks personal": ("redrive", "user_logins", "--all", "--reason", "for ann@x.org"),
-}
+REFUSED: Final = (
+    # what is told, and the arguments
+    ("no reason is given", ("redrive", "user_logins", "--all")),
+    ("no such reason code", ("redrive", "user_logins", "--code", CANARY, *REASON)),
+    ("not an age", ("purge", "user_logins", "--older-than", CANARY, *REASON)),
+    ("no handle", ("look", "user_logins", CANARY, *REASON)),
+    ("no message of the quarantine", ("look", "user_logins", "0123456789ab", *REASON)),
+    ("looks personal", ("look", "user_logins", "0123456789ab", *PERSONAL)),
+    ("looks personal", ("redrive", "user_logins", "--all", *PERSONAL)),
+    ("looks personal", ("purge", "user_logins", "--older-than", "1d", *PERSONAL)),
+)
 
 
 def test_what_cannot_be_done_is_told_in_one_line(ward: Ward) -> None:
-    for told, arguments in REFUSED.items():
+    for told, arguments in REFUSED:
         error = run(ward, *arguments, status=1)
         assert told in error
         assert error.count("\n") == 1

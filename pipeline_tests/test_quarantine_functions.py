@@ -148,6 +148,19 @@ class TestOpening:
         with pytest.raises(AuditRefused, match="too old"):
             use(custodian, asked)
 
+    def test_a_look_that_was_prepared_waits_for_a_day(
+        self, custodian: psycopg.Connection, url: str
+    ) -> None:
+        (key, *_) = keys(url)
+        asked = request(custodian, "look asked", replace(ALL, keys=(key,)))
+        ask(url, "ALTER TABLE pipeline.audit DISABLE TRIGGER keep_rows")
+        older = "UPDATE pipeline.audit SET at = at - %s"
+        ask(url, older, timedelta(hours=23, minutes=55))
+        assert bytes(quarantine.read_look(custodian, asked)[1]) == key
+        ask(url, older, timedelta(minutes=6))
+        with pytest.raises(AuditRefused, match="within a day"):
+            quarantine.read_look(custodian, asked)
+
     def test_what_was_not_asked_for_is_neither_opened_nor_taken(
         self, custodian: psycopg.Connection, url: str
     ) -> None:

@@ -25,6 +25,11 @@ OPS: Final = {
     "redrive_user_logins": "send_again_user_logins",
     "purge_quarantine_user_logins": "destroy_user_logins",
 }
+CHOSEN: Final[Mapping[str, Callable[[str], dict[str, Any]]]] = {
+    "look_user_logins": lambda handle: {"message": handle},
+    "redrive_user_logins": lambda _: {"everything": True, "dry_run": False},
+    "purge_quarantine_user_logins": lambda _: {"older_than_days": 1, "dry_run": False},
+}
 
 
 @pytest.fixture
@@ -130,6 +135,12 @@ def test_a_redrive_of_nothing_in_particular_is_refused(
     assert sum(ward.reasons().values()) == 2
 
 
+def test_a_redrive_that_outlasts_its_request_is_refused_beforehand(ward: Ward, run: Run) -> None:
+    config = {"everything": True, "dry_run": False, "rate": 1e-6}
+    assert "take longer than 23 hours" in failure(run("redrive_user_logins", **config))
+    assert (len(ward.reasons()), ward.world.depth()) == (2, (0, 0))
+
+
 def test_a_look_is_only_prepared(ward: Ward, run: Run) -> None:
     ((key,),) = ward.world.query("SELECT key FROM pipeline.quarantine WHERE reason = 'not_json'")
     command = told(run("look_user_logins", message=handle_of(key)))["command"]
@@ -144,6 +155,26 @@ def test_a_purge_destroys_what_is_old(ward: Ward, run: Run) -> None:
     ward.let_time_pass(2)
     assert told(run("purge_quarantine_user_logins", **chosen))["purged"] == 2
     assert ward.reasons() == {}
+
+
+def test_a_purge_first_only_counts(ward: Ward, run: Run) -> None:
+    ward.let_time_pass(2)
+    assert told(run("purge_quarantine_user_logins", older_than_days=1))["chosen"] == 2
+    assert sum(ward.reasons().values()) == 2
+    assert ward.world.query("SELECT * FROM pipeline.audit") == []
+
+
+@pytest.mark.parametrize("job", [*OPS])
+def test_a_reason_that_looks_personal_is_not_kept(ward: Ward, run: Run, job: str) -> None:
+    """It would stand in the audit for years."""
+    ward.let_time_pass(2)
+    ((key,), _) = ward.world.query("SELECT key FROM pipeline.quarantine")
+    reason = "for ann@x.org"
+    refused = failure(run(job, **CHOSEN[job](handle_of(key)), reason=reason))
+    assert "E_AUDIT_REFUSED" in refused
+    assert "looks personal (email)" in refused
+    assert sum(ward.reasons().values()) == 2
+    assert ward.world.query("SELECT * FROM pipeline.audit") == []
 
 
 def test_the_account_of_the_feed_still_adds_up(ward: Ward) -> None:

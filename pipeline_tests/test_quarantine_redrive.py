@@ -15,10 +15,12 @@ from pipeline.consume.batch import Account
 from pipeline.errors import AuditRefused, QuarantineError, QueueError
 from pipeline.messages import Event, Sent
 from pipeline.operate.quarantine.choosing import choose
-from pipeline.operate.quarantine.redriving import Order, Redriven, redrive
+from pipeline.operate.quarantine.redriving import Order, Redriven, check_time, redrive
 from pipeline.reasons import Reason
+from pipeline.resources.outside import Outside
 from pipeline.resources.sqs import SqsQueue
 from pipeline_tests.access_case import member_of
+from pipeline_tests.outside_world import answered
 from pipeline_tests.quarantine_case import ALL, WHY, Ward, lacking, lenient, ward_in
 from pipeline_tests.samples import USER_LOGINS, eventually, login
 from pipeline_tests.world import CLOCK_DAY, World
@@ -166,6 +168,23 @@ def test_what_the_queue_refuses_lies_where_it_lay(ward: Ward) -> None:
     assert ward.world.query("SELECT * FROM pipeline.quarantine") == before
 
 
+def test_what_the_queue_refuses_in_part_lies_where_it_lay(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 75: one call, of which SQS takes one message and refuses the other."""
+    sqs = ward.world.sqs
+    queue = SqsQueue(sqs, USER_LOGINS, embedded=False)
+    monkeypatch.setattr(Outside, "queue_for_a_run", lambda *_: queue)
+    ward.world.send([lacking("user-1"), lacking("user-2")])
+    ward.ingest()
+    (_, second) = ward.world.query("SELECT * FROM pipeline.quarantine ORDER BY key")
+    taken = {"Id": "0", "MessageId": "m", "MD5OfMessageBody": ""}
+    refused = {"Id": "1", "SenderFault": True, "Code": "InvalidMessageContents"}
+    with answered(sqs, "SendMessageBatch", {"Successful": [taken], "Failed": [refused]}):
+        assert ward.redrive() == Redriven(sent=1, refused=1)
+    assert ward.world.query("SELECT * FROM pipeline.quarantine") == [second]
+
+
 def test_what_does_not_open_lies_where_it_lay(ward: Ward) -> None:
     ward.world.send([lacking("user-1"), lacking("user-2")])
     ward.ingest()
@@ -196,6 +215,16 @@ def test_it_keeps_to_its_rate(ward: Ward) -> None:
 def test_a_rate_that_is_none_is_refused(ward: Ward, rate: float) -> None:
     with pytest.raises(QuarantineError, match="above 0"):
         ward.redrive(rate=rate)
+
+
+@pytest.mark.parametrize(("messages", "rate"), [(82_800, 1), (0, 0.1), (8_280_000, 100)])
+def test_what_ends_within_the_day_of_its_request_is_redriven(messages: int, rate: float) -> None:
+    check_time(USER_LOGINS, messages, rate)
+
+
+def test_what_takes_longer_is_refused_with_the_rate_that_would_do() -> None:
+    with pytest.raises(QuarantineError, match="at 101 a second or more"):
+        check_time(USER_LOGINS, 8_280_001, 100)
 
 
 def test_it_is_recorded_before_and_after(ward: Ward) -> None:

@@ -221,6 +221,39 @@ class TestErrors:
         with pytest.raises(QueueError):
             care.receive()
 
+    def test_nor_does_it_wait_for_one_that_cannot_take_its_answer_in(self) -> None:
+        """As for want of memory, when the answer is there already."""
+        both = threading.Barrier(2, timeout=10)
+
+        def answer(_count: int) -> list[Message]:
+            both.wait()
+            # The one that is asked for its result first is the one that waits for the other.
+            is_second = threading.current_thread().name.endswith("_1")
+            return [message(_Unweighable("{}"))] if is_second else []
+
+        care = _Care(StandInQueue(receive=answer), Limits(receivers=2))
+        failed: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                care.receive()
+            except MemoryError as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert (thread.is_alive(), len(failed), care.held) == (False, 1, 1)
+
+
+class _Unweighable(str):
+    """A text for which there is no memory left to count its bytes."""
+
+    __slots__ = ()
+
+    def encode(self, *_how: object, **_named: object) -> bytes:
+        raise MemoryError
+
 
 def test_eight_threads_receive_each_message_of_a_real_queue_once(
     sqs: SQSClient,

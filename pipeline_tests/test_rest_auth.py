@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import pytest
@@ -10,7 +11,7 @@ from pipeline import feeds
 from pipeline.produce.rest.api_keys import digest_of
 from pipeline.produce.rest.senders import Senders, load_senders
 from pipeline_tests.rest_case import LOGINS, READINGS, USER_LOGINS, Rest, observed_queue, rest
-from pipeline_tests.samples import EVERY_TYPE, login, reading
+from pipeline_tests.samples import EVERY_TYPE, eventually, login, reading
 
 _KEYS = {
     "acme": "key-of-acme",
@@ -133,3 +134,23 @@ def test_a_feed_named_like_the_end_of_a_path_is_hidden_as_well(aws_session: boto
     assert [path for path in told if "user_logins" not in path and path.startswith("/v1/")] == [
         "/v1/feeds"
     ]
+
+
+def test_a_key_that_is_dropped_is_refused_without_a_restart(
+    aws_session: boto3.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service itself looks at its list again and again."""
+    monkeypatch.setattr(Senders.keep_fresh, "__defaults__", (0.01,))
+    acme = {"feeds": ["*"], "keys": [digest_of(_KEYS["acme"])]}
+    file = tmp_path / "keys.json"
+    file.touch(0o600)
+    file.write_text(json.dumps({"senders": {"acme": acme}}))
+    senders = load_senders(str(file), None, {"user_logins", "readings"})
+
+    def status() -> int:
+        return running.http.get("/v1/feeds", headers=_as("acme")).status_code
+
+    with observed_queue(aws_session) as (sqs, _), rest(sqs, senders=senders) as running:
+        assert status() == 200
+        file.write_text(json.dumps({"senders": {"acme": {**acme, "keys": []}}}))
+        eventually(lambda: status() == 401)

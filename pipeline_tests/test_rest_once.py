@@ -1,16 +1,20 @@
 """A retry is answered as the first request was, and its event is on the queue once."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import boto3
 import pytest
 from mypy_boto3_sqs import SQSClient
 
+from pipeline.produce.rest.api_keys import digest_of
 from pipeline.produce.rest.idempotency_table import TableStore
+from pipeline.produce.rest.senders import load_senders
 from pipeline_tests.observed_queue import ObservedApp
-from pipeline_tests.outside_world import refusing
-from pipeline_tests.rest_case import Rest, observed_queue, quick, rest
+from pipeline_tests.outside_world import answered, refusing
+from pipeline_tests.rest_case import LOGINS, USER_LOGINS, Rest, observed_queue, quick, rest
 from pipeline_tests.samples import login
 
 _SEND = "SendMessageBatch"
@@ -106,6 +110,56 @@ def test_what_was_refused_for_now_is_done_by_the_retry(
         assert service.post([login(), login()], headers=_KEY).status_code == 503
     assert service.post([login(), login()], headers=_KEY).status_code == 202
     assert len(service.queued()) == 2
+
+
+def test_a_batch_that_was_taken_in_part_is_taken_whole_by_the_retry(
+    observed: tuple[SQSClient, ObservedApp], service: Rest
+) -> None:
+    """Else the retry would be told that it is done, and the rest would be sent by nobody."""
+    failed = {"Code": "InternalError", "SenderFault": False}
+    taken = {"Id": "0", "MessageId": "m-0", "MD5OfMessageBody": "0"}
+    in_part: dict[str, object] = {"Successful": [taken], "Failed": [{"Id": "1", **failed}]}
+    nothing: dict[str, object] = {"Successful": [], "Failed": [{"Id": "0", **failed}]}
+    batch = [login(user_id="a"), login(user_id="b")]
+    with answered(observed[0], _SEND, in_part, *[nothing] * 4):
+        first = service.post(batch, headers=_KEY)
+    assert first.status_code == 207
+    assert [each["status"] for each in first.json()["items"]] == [202, 503]
+    assert "retry-after" in first.headers
+    again = service.post(batch, headers=_KEY)
+    assert again.status_code == 202
+    items = again.json()["items"]
+    assert items[0]["event_id"] == first.json()["items"][0]["event_id"]
+    assert set(service.queued()) == {each["event_id"] for each in items}
+
+
+def test_two_senders_with_the_same_key_are_two(observed: tuple[SQSClient, ObservedApp]) -> None:
+    keys = {"acme": "key-of-acme", "umbrella": "key-of-umbrella"}
+    listed = {name: {"feeds": ["*"], "keys": [digest_of(key)]} for name, key in keys.items()}
+    senders = load_senders(json.dumps({"senders": listed}), None, {USER_LOGINS.name})
+    with rest(observed[0], senders=senders) as running:
+        answers = [
+            running.post(login(), headers=_KEY | {"authorization": f"Bearer {key}"})
+            for key in keys.values()
+        ]
+        assert [each.status_code for each in answers] == [202, 202]
+        assert not any("idempotency-replayed" in each.headers for each in answers)
+        assert set(running.queued()) == {each.json()["event_id"] for each in answers}
+        assert answers[0].json() != answers[1].json()
+
+
+def test_the_same_key_at_two_feeds_is_two(observed: tuple[SQSClient, ObservedApp]) -> None:
+    twin = replace(USER_LOGINS, name="twin_logins", queue="twin-queue")
+    with rest(observed[0], served=(USER_LOGINS, twin)) as running:
+        answers = [
+            running.post(login(), path, headers=_KEY)
+            for path in (LOGINS, "/v1/feeds/twin_logins/messages")
+        ]
+        assert [each.status_code for each in answers] == [202, 202]
+        assert not any("idempotency-replayed" in each.headers for each in answers)
+        ids = [each.json()["event_id"] for each in answers]
+        assert [list(running.queued(feed)) for feed in (USER_LOGINS, twin)] == [[ids[0]], [ids[1]]]
+        assert ids[0] != ids[1]
 
 
 def test_what_breaks_its_contract_uses_no_key_up(service: Rest) -> None:

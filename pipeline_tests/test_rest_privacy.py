@@ -11,12 +11,14 @@ from typing import Final
 import dagster as dg
 import httpx
 import pytest
+from mypy_boto3_sqs import SQSClient
 
 from pipeline.definitions import defs
 from pipeline.feeds import find
 from pipeline.warehouse.migrate import migrate
 from pipeline_tests.canaries import Canaries, found_in
 from pipeline_tests.privacy_case import SOUND, Traces, bodies, outcome, pg_dump
+from pipeline_tests.rest_case import rest
 from pipeline_tests.world import World
 
 PIPELINE: Final = Path(sys.executable).with_name("pipeline")
@@ -115,6 +117,20 @@ def test_the_way_over_http_leaves_no_value_behind(
     kept = world.query("SELECT count(*) FROM pipeline.idempotency")
     assert kept[0][0] >= SOUND
     assert b'"outcome"' in (traces.temporary / "lines").read_bytes()
+
+
+def test_a_line_of_the_log_tells_the_route_and_never_the_path(
+    sqs: SQSClient, canaries: Canaries, capsys: pytest.CaptureFixture[str]
+) -> None:
+    word = canaries.device(1).split()[1]
+    paths = (f"/{word}", f"/v1/feeds/{word}/messages", f"{LOGINS}/{word}", f"{LOGINS}?q={word}")
+    with rest(sqs) as running:
+        for path in paths:
+            running.post({}, path)
+    told = capsys.readouterr().out
+    routes = [json.loads(line)["route"] for line in told.splitlines()]
+    assert routes == ["unknown", "unknown", "unknown", LOGINS]
+    assert word not in told
 
 
 def _is_json(body: bytes) -> bool:

@@ -1,16 +1,24 @@
 """While SQS does not do its work nothing is accepted and nothing kept; callers are told when."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import boto3
 import pytest
 from mypy_boto3_sqs import SQSClient
 
+from pipeline.messages import Event
+from pipeline.produce.rest.limits import Limits
+from pipeline.produce.rest.service import Service
+from pipeline.produce.rest.settings import build_service
+from pipeline.resources.sqs import SqsQueue
+from pipeline_tests.expiring_queue import expiring
 from pipeline_tests.observed_queue import ObservedApp
-from pipeline_tests.outside_world import refusing, unused_port
+from pipeline_tests.outside_world import KMS_REFUSALS, refusing, unused_port
 from pipeline_tests.queue_fixtures import FreshApp, client_for
 from pipeline_tests.rest_case import USER_LOGINS, observed_queue, quick, rest
 from pipeline_tests.samples import eventually, login
@@ -43,7 +51,7 @@ def test_sqs_down_is_503_and_nothing_is_accepted(aws_session: boto3.Session) -> 
 
 @pytest.mark.parametrize(
     "code",
-    ["AccessDenied", "ExpiredToken", "KmsDisabled", "AWS.SimpleQueueService.NonExistentQueue"],
+    ["AccessDenied", "ExpiredToken", *KMS_REFUSALS, "AWS.SimpleQueueService.NonExistentQueue"],
 )
 def test_a_refusal_of_sqs_is_503_and_passes(
     observed: tuple[SQSClient, ObservedApp], code: str
@@ -69,6 +77,19 @@ def test_a_queue_that_is_made_later_is_found(observed: tuple[SQSClient, Observed
         assert (ready.status_code, ready.json()["queues"]) == (503, {"late": "E_QUEUE_MISSING"})
         sqs.create_queue(QueueName="late-queue")
         assert running.post(login(), "/v1/feeds/late/messages").status_code == 202
+
+
+def test_it_is_ready_while_one_queue_of_several_can_be_reached(
+    observed: tuple[SQSClient, ObservedApp],
+) -> None:
+    """Whoever asks takes a service that is not ready away from all of its feeds."""
+    sqs, _ = observed
+    SqsQueue(sqs, USER_LOGINS, embedded=True)  # makes it
+    missing = replace(USER_LOGINS, name="missing", queue="missing-queue")
+    with rest(sqs, served=(USER_LOGINS, missing), embedded=False) as running:
+        ready = running.http.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+    assert ready.json()["queues"] == {USER_LOGINS.name: "ok", "missing": "E_QUEUE_MISSING"}
 
 
 def test_an_embedded_queue_that_was_lost_is_made_anew(
@@ -133,3 +154,26 @@ def test_what_waits_too_long_is_given_up_and_never_sent(
         assert app.calls[_SEND] == calls
         assert running.metric("messages_total", outcome="expired") == 1
         assert running.queued() == {}
+
+
+def test_credentials_that_are_renewed_in_their_file_are_taken_up(
+    tmp_path: Path, aws_session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 21: boto3 reads a file without an expiry once, and the service lives for months."""
+
+    async def is_taken(service: Service) -> bool:
+        (outcome,) = await service.gatherer.send(USER_LOGINS.name, [Event("e", "{}")])
+        return isinstance(outcome, str)
+
+    async def ask(service: Service) -> None:
+        assert await is_taken(service)
+        world.expire("OLD")
+        assert not await is_taken(service)
+        world.write("NEW")
+        assert await is_taken(service)
+        assert await service.readiness.look() == {USER_LOGINS.name: "ok"}
+        await service.gatherer.close()
+
+    with expiring(tmp_path, aws_session, monkeypatch) as world:
+        world.write("OLD")
+        asyncio.run(ask(build_service(world.environment, [USER_LOGINS], Limits())))

@@ -15,8 +15,8 @@ from moto import mock_aws
 
 from pipeline.errors import SettingsError
 from pipeline.produce.rest.api_keys import digest_of
-from pipeline.produce.rest.key_sources import SECRET_SECONDS, SecretSource
-from pipeline.produce.rest.senders import Sender, Senders, load_senders
+from pipeline.produce.rest.key_sources import SecretSource
+from pipeline.produce.rest.senders import LOOK_SECONDS, Sender, Senders, load_senders
 from pipeline.resources.aws_client import open_session
 from pipeline_tests.outside_world import unused_port
 from pipeline_tests.queue_fixtures import Clock
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 FEEDS: Final = ("user_logins", "pokemon")
+SECRET_SECONDS: Final = 180  # for so long a key that leaked may go on, docs/api-keys.md says
 OLD, NEW, OTHER = "sk_acme_old", "sk_acme_new", "sk_umbrella_x"
 DIGESTS: Final = [digest_of(key) for key in (OLD, NEW, OTHER)]
 ACME: Final = {"feeds": ["user_logins"], "keys": [DIGESTS[0]], "per_second": 5}
@@ -195,6 +196,12 @@ def test_a_wrong_new_file_is_logged_once_and_the_old_keys_stay(
     senders.refresh()
     assert senders.find(NEW)
     assert senders.find(OLD) is None
+
+
+def test_a_file_is_looked_at_every_two_seconds() -> None:
+    """For so long a key that leaked may go on, docs/api-keys.md says."""
+    assert LOOK_SECONDS == 2
+    assert Senders.keep_fresh.__defaults__ == (LOOK_SECONDS,)
 
 
 def test_it_keeps_itself_fresh_while_the_service_runs(file: Path) -> None:

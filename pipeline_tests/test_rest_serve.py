@@ -15,6 +15,7 @@ import httpx
 import pytest
 from mypy_boto3_sqs import SQSClient
 
+import pipeline
 from pipeline.resources.sqs import SqsQueue
 from pipeline_tests.observed_queue import ObservedApp
 from pipeline_tests.rest_case import LOGINS, USER_LOGINS, observed_queue
@@ -36,6 +37,8 @@ def environment(sqs: SQSClient, folder: Path) -> dict[str, str]:
     """What a least-privileged producer is given: SQS, and nothing else."""
     return {
         "PATH": "/usr/bin:/bin",
+        # Else a process that is started from a copy of the tree would run what is installed.
+        "PYTHONPATH": str(Path(pipeline.__file__).parents[1]),
         "HOME": str(folder),
         "AWS_ENDPOINT_URL_SQS": sqs.meta.endpoint_url,
         "AWS_REGION": "us-east-1",

@@ -2,19 +2,25 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Final
+from contextlib import closing
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from pipeline.errors import SettingsError, TableMismatch
 from pipeline.produce.rest.api_keys import digest_of
+from pipeline.produce.rest.app import create_app
 from pipeline.produce.rest.limits import Limits
+from pipeline.produce.rest.server import make_server
 from pipeline.produce.rest.service import Service
 from pipeline.produce.rest.settings import build_service, check_host
 from pipeline.resources.outside import SendOnly
 from pipeline.resources.settings import read_producer_settings, without_services
 from pipeline_tests.rest_case import USER_LOGINS
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 _AWS: Final = {
     "AWS_ENDPOINT_URL_SQS": "http://127.0.0.1:1",
@@ -96,3 +102,46 @@ def test_answers_are_kept_in_postgres_only_where_there_is_one(warehouse_url: str
 def test_a_warehouse_that_is_down_keeps_no_service_from_starting() -> None:
     given = _AWS | {"PIPELINE_SERVE_IDEMPOTENCY": "postgres", "PIPELINE_POSTGRES_URL": _URL}
     build(given).store.close()
+
+
+def test_the_bounds_are_these() -> None:
+    """Whoever changes one changes what is promised to callers, to the gateway or to a deployment.
+
+    A gateway gives up a connection that rests for 60 seconds: the service must rest longer.
+    """
+    assert asdict(Limits()) == {
+        "linger_seconds": 0.005,
+        "per_call": 10,
+        "calls": 8,
+        "pending_messages": 4_000,
+        "pending_bytes": 64 * 2**20,
+        "batch_bytes": 10 * 2**20,
+        "patience_seconds": 10,
+        "head_seconds": 10,
+        "body_seconds": 30,
+        "answer_seconds": 30,
+        "drain_seconds": 5,
+        "idle_seconds": 75,
+        "connections": 400,
+        "stop_seconds": 30,
+    }
+
+
+def test_the_server_is_given_its_bounds() -> None:
+    service = build(_AWS)
+    config = make_server(create_app(service), service).config
+    assert config.timeout_keep_alive == service.limits.idle_seconds
+    assert config.timeout_graceful_shutdown == service.limits.stop_seconds
+
+
+def test_sqs_is_not_waited_for_longer_than_a_caller_waits() -> None:
+    """A call that hangs is given up, and tried twice more, within a gateway's half a minute."""
+    outside = SendOnly.of(_AWS)
+    waits = [_read_seconds(client) for client in (outside.client(8), outside.look_client())]
+    assert waits == [5, 1]
+
+
+def _read_seconds(client: "SQSClient") -> float:
+    with closing(client):
+        seconds: float = client.meta.config.read_timeout  # type: ignore[attr-defined] # it is there
+    return seconds

@@ -1,5 +1,7 @@
 """The sensor on a real instance and a real queue: it looks, it asks for runs, it never receives."""
 
+import math
+import re
 import sqlite3
 import time
 import uuid
@@ -69,10 +71,11 @@ class Sensor:
         *,
         seconds_ago: float = 0,
         started_ago: float | None = None,
+        job: str = JOB,
     ) -> None:
-        """Puts a run of the job into the instance's storage, created and ended so long ago."""
+        """Puts a run of a job into the instance's storage, created and ended so long ago."""
         run = dg.DagsterRun(
-            job_name=JOB, run_id=str(uuid.uuid4()), status=status, remote_job_origin=ORIGIN
+            job_name=job, run_id=str(uuid.uuid4()), status=status, remote_job_origin=ORIGIN
         )
         self.instance.add_run(run)
         ago, now = f"-{seconds_ago} seconds", time.time()
@@ -133,6 +136,18 @@ def test_a_shallow_queue_waits_for_company_over_ticks(world: World, sensor: Sens
     # Those that come later wait for as long: nothing is left of the first wait.
     runs, why = sensor.tick()
     assert (runs, "for others to travel with" in why) == (0, True)
+
+
+@pytest.mark.parametrize("cursor", ["yesterday", "nan", "inf"])
+def test_a_cursor_that_is_no_time_remembers_nothing(
+    world: World, sensor: Sensor, cursor: str
+) -> None:
+    """Set by hand in the web UI: an error would come again with each tick."""
+    fill(world, 3)
+    sensor.cursor = cursor
+    runs, why = sensor.tick()
+    assert (runs, "for others to travel with" in why) == (0, True)
+    assert math.isfinite(float(sensor.cursor))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +212,32 @@ def test_runs_that_failed_side_by_side_met_one_trouble(world: World, sensor: Sen
     sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=2, started_ago=19)
     sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=1, started_ago=10)
     assert "the last 2 runs failed, trying again in" in sensor.tick()[1]
+
+
+def test_the_pause_grows_up_to_ten_minutes(world: World, sensor: Sensor) -> None:
+    fill(world)
+    for ago in range(70, -10, -10):
+        sensor.add_run(dg.DagsterRunStatus.FAILURE, seconds_ago=ago)
+    _, why = sensor.tick()
+    found = re.search("the last 8 runs failed, trying again in ([0-9]+) s", why)
+    assert found, why
+    assert 590 <= int(found[1]) <= 600
+
+
+def test_the_runs_of_another_feed_change_nothing(world: World, sensor: Sensor) -> None:
+    """Whose failures are no reason to pause, and whose runs take none of these messages."""
+    other = "ingest_messages"
+    fill(world)
+    for _ in range(3):
+        sensor.add_run(dg.DagsterRunStatus.FAILURE, job=other)
+    assert sensor.tick() == (1, "")
+    assert sensor.tags == {}
+    for _ in range(LIMITS.max_runs):
+        sensor.add_run(dg.DagsterRunStatus.STARTED, job=other)
+    assert sensor.tick() == (1, "")
+    sensor.add_run(dg.DagsterRunStatus.FAILURE)
+    sensor.add_run(dg.DagsterRunStatus.SUCCESS, job=other)
+    assert "the last 1 run failed" in sensor.tick()[1]
 
 
 def test_after_the_back_off_it_tries_again(world: World, sensor: Sensor) -> None:

@@ -10,7 +10,7 @@ import pytest
 from botocore.awsrequest import AWSRequest
 from mypy_boto3_sqs import SQSClient
 
-from pipeline.errors import QueueMissing
+from pipeline.errors import QueueError, QueueMissing
 from pipeline.feeds.user_logins import FEED
 from pipeline.messages import Event, Message, Refusals
 from pipeline.resources.sqs import Depth, SqsQueue
@@ -247,6 +247,31 @@ def test_partial_failures_are_told_apart(
     entries = _asked(requests[0])["Entries"]
     assert isinstance(entries, list)
     assert [each["ReceiptHandle"] for each in entries] == [each.receipt for each in some]
+
+
+def test_what_an_answer_does_not_name_was_not_done(sqs: SQSClient, queue: SqsQueue) -> None:
+    """Fault 8: a log-in page in between answers 200 to everything."""
+    some = [message("{}"), message("{}")]
+    with answered(sqs, "DeleteMessageBatch", {}):
+        assert queue.delete(some) == Refusals(retry=tuple(some))
+    with answered(sqs, "ChangeMessageVisibilityBatch", {}):
+        assert queue.hide(some, 60) == Refusals(retry=tuple(some))
+    with answered(sqs, "GetQueueAttributes", {}), pytest.raises(QueueError, match="is not SQS"):
+        queue.depth()
+
+
+@pytest.mark.parametrize(("given", "told"), [(b"event-7", "event-7"), (b"\xff\x00", "/wA=")])
+def test_an_event_id_that_was_sent_as_bytes_is_one(
+    sqs: SQSClient, queue: SqsQueue, given: bytes, told: str
+) -> None:
+    """Fault 18: else the event would go by SQS's message id, which a producer's retry changes."""
+    sqs.send_message(
+        QueueUrl=queue.url,
+        MessageBody="{}",
+        MessageAttributes={"event_id": {"DataType": "Binary", "BinaryValue": given}},
+    )
+    (received,) = queue.receive(1)
+    assert received.event_id == told
 
 
 def test_partial_failures_of_sending_are_told_apart(sqs: SQSClient, queue: SqsQueue) -> None:

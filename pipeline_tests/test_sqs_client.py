@@ -9,7 +9,13 @@ import boto3
 import pytest
 from mypy_boto3_sqs import SQSClient
 
-from pipeline.errors import QueueError, QueueMissing, QueueUnreachable, SettingsError
+from pipeline.errors import (
+    CredentialsExpired,
+    QueueError,
+    QueueMissing,
+    QueueUnreachable,
+    SettingsError,
+)
 from pipeline.feeds.user_logins import FEED
 from pipeline.resources.sqs import SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client
@@ -36,8 +42,8 @@ def queue(sqs: SQSClient) -> SqsQueue:
         ("InvalidSignatureException", 400, QueueError, "AWS_REGION"),
         ("RequestTimeTooSkewed", 403, QueueError, "this machine's clock"),
         ("RequestExpired", 400, QueueError, "this machine's clock"),
-        ("ExpiredToken", 403, QueueError, "Renew the credentials"),
-        ("ExpiredTokenException", 403, QueueError, "Renew the credentials"),
+        ("ExpiredToken", 403, CredentialsExpired, "Renew the credentials"),
+        ("ExpiredTokenException", 403, CredentialsExpired, "Renew the credentials"),
         ("KmsAccessDenied", 400, QueueError, "KMS key"),
         ("KmsDisabled", 400, QueueError, "KMS key"),
         ("KMS.DisabledException", 400, QueueError, "KMS key"),
@@ -173,6 +179,20 @@ class TestSettings:
             assert client.meta.endpoint_url == "http://127.0.0.1:9"
             assert client.meta.config.read_timeout == 7  # type: ignore[attr-defined] # in no stub
             assert client.meta.config.max_pool_connections == 3  # type: ignore[attr-defined] # same
+
+    @pytest.mark.parametrize("mode", ["legacy", "adaptive"])
+    def test_how_calls_are_tried_again_is_no_setting(
+        self, monkeypatch: pytest.MonkeyPatch, mode: str
+    ) -> None:
+        """Fault 13: what the environment of a machine says makes no bound another."""
+        _set(monkeypatch, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+        monkeypatch.setenv("AWS_RETRY_MODE", mode)
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "50")
+
+        with contextlib.closing(make_client(Endpoint(), read_seconds=7)) as client:
+            retries = client.meta.config.retries  # type: ignore[attr-defined] # in no stub
+
+        assert retries == {"mode": "standard", "total_max_attempts": 3}
 
     def test_an_endpoint_that_is_no_url_is_a_setting_to_correct(
         self, monkeypatch: pytest.MonkeyPatch

@@ -1,9 +1,14 @@
 """What is kept for years is text, and a reason holds nothing personal."""
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.errors import AuditRefused
 from pipeline.operate.statement import check_reason, check_text
+from pipeline_tests.cli_case import fails
+from pipeline_tests.outside_world import unused_port
+from pipeline_tests.world import settings
 
 
 @pytest.mark.parametrize(
@@ -41,3 +46,13 @@ def test_what_postgres_cannot_keep_is_refused(text: str) -> None:
 
 def test_who_asks_may_be_named_by_an_e_mail_address() -> None:
     assert check_text("eve@example.org \U0010ffff \ue000") == "eve@example.org \U0010ffff \ue000"
+
+
+def test_who_redrives_dead_letters_states_no_such_reason_either(tmp_path: Path) -> None:
+    """It is refused before anything is looked at."""
+    arguments = ("dead-letters", "redrive", "user_logins", "--reason", "for ann@x.org")
+    with unused_port() as port:
+        nowhere = f"127.0.0.1:{port}"
+        environment = settings(f"http://{nowhere}", f"postgresql://a:b@{nowhere}/c", tmp_path)
+        code, told = fails(environment, *arguments)
+    assert (code, "ann@x.org" in told) == ("E_AUDIT_REFUSED", False)

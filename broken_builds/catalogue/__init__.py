@@ -12,6 +12,7 @@ from broken_builds.catalogue import (
     redriving,
     running,
     sending,
+    serving,
 )
 from broken_builds.catalogue import retention as keeping
 
@@ -23,6 +24,7 @@ CATALOGUE: Final[tuple[Build, ...]] = (
     *masking.BUILDS,
     *redriving.BUILDS,
     *sending.BUILDS,
+    *serving.BUILDS,
     *keeping.BUILDS,
     *alerting.BUILDS,
 )

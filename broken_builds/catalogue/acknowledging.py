@@ -87,6 +87,20 @@ BUILDS: Final = (
         ),
     ),
     Build.of(
+        "repeats-forgotten",
+        "gives back the first delivery of what came twice in a batch, and deletes the second",
+        Oracle.LOSS,
+        test="test_enrich_held.py"
+        "::test_what_came_twice_within_a_batch_is_released_with_both_receipts",
+        edits=(
+            Edit(
+                "pipeline/consume/batch.py",
+                "        return (entry.message, *self.repeats.get(entry.key, ()))\n",
+                "        return (entry.message,)\n",
+            ),
+        ),
+    ),
+    Build.of(
         "release-without-back-off",
         "gives everything back at once, to fail again at once",
         Oracle.RECOVERY,

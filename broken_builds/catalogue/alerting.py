@@ -17,8 +17,8 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _TELLING,
-                "        if (known := repeats.get(alert.same)) is not None:\n",
-                "        if (known := repeats.get(alert.title)) is not None:\n",
+                "        if (known := repeats.get(alert.digest)) is not None:\n",
+                "        if (known := repeats.get(alert.identity)) is not None:\n",
             ),
         ),
     ),
@@ -102,6 +102,13 @@ BUILDS: Final = (
                 '        raise AlertError(f"{name} took no alert ({_why(error)}, {place})"',
             ),
         ),
+    ),
+    Build.of(
+        "alert-of-no-tick",
+        "tells of runs and checks that fail, and not of the ticks of sensors",
+        Oracle.ERROR,
+        test="test_alert_sensor.py::test_it_tells_of_the_ticks_of_other_sensors_too",
+        edits=(Edit("pipeline/operate/alerts/sensor.py", '        "ticks": Ticks(scene),\n', ""),),
     ),
     Build.of(
         "alert-kept-by-one-channel",

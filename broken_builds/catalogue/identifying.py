@@ -5,7 +5,7 @@ from typing import Final
 from broken_builds.build import Build, Edit, Oracle
 
 _SETTLEMENT: Final = "pipeline/consume/settlement.py"
-_WAREHOUSE: Final = "pipeline/consume/postgres_warehouse.py"
+_WAREHOUSE: Final = "pipeline/consume/postgres_transaction.py"
 _ORIGIN: Final = "pipeline/consume/origin.py"
 
 BUILDS: Final = (

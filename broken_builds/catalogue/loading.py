@@ -5,7 +5,7 @@ from typing import Final
 from broken_builds.build import Build, Edit, Oracle
 
 _LOAD: Final = "pipeline/consume/load.py"
-_WAREHOUSE: Final = "pipeline/consume/postgres_warehouse.py"
+_WAREHOUSE: Final = "pipeline/consume/postgres_transaction.py"
 _FAILURES: Final = "test_load_failures.py"
 _OFFENDERS: Final = "test_load_offenders.py"
 
@@ -20,8 +20,8 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _WAREHOUSE,
-                "FROM incoming JOIN settled ON settled.key = __key\n",
-                "FROM incoming WHERE __position >= %(first)s AND __position < %(end)s\n",
+                "FROM pg_temp.incoming JOIN settled ON settled.key = __key\n",
+                "FROM pg_temp.incoming WHERE __position >= %(first)s AND __position < %(end)s\n",
             ),
             Edit(_WAREHOUSE, _COUNTS, "SELECT count(*), count(*) FROM inserted\n"),
         ),
@@ -38,7 +38,7 @@ BUILDS: Final = (
                 "        vault.stage(self._connection, self._feed, vault_rows)\n",
                 "        fresh = self._connection.execute(\n"
                 '            "INSERT INTO pipeline.ledger (feed, key, content)"\n'
-                '            " SELECT %s, __key, __content FROM incoming"\n'
+                '            " SELECT %s, __key, __content FROM pg_temp.incoming"\n'
                 '            " ON CONFLICT DO NOTHING RETURNING key",\n'
                 "            (self._feed.name,),\n"
                 "        ).fetchall()\n"
@@ -50,8 +50,8 @@ BUILDS: Final = (
             Edit(
                 _WAREHOUSE,
                 "                    INSERT INTO pipeline.ledger (feed, key, content)\n"
-                "                    SELECT %(feed)s, __key, __content FROM incoming\n",
-                "                    SELECT key FROM incoming JOIN fresh ON key = __key\n",
+                "                    SELECT %(feed)s, __key, __content FROM pg_temp.incoming\n",
+                "                    SELECT key FROM pg_temp.incoming JOIN fresh ON key = __key\n",
             ),
             Edit(
                 _WAREHOUSE,
@@ -155,8 +155,8 @@ BUILDS: Final = (
             Edit(_LOAD, "    attempt = 0\n", "    attempt, account = 0, None\n"),
             Edit(
                 _LOAD,
-                "                account = _Settling(load, transaction).settle()\n",
-                "                account = account or _Settling(load, transaction).settle()\n",
+                "                account = settling.settle()\n",
+                "                account = account or settling.settle()\n",
             ),
         ),
     ),

@@ -62,6 +62,19 @@ BUILDS: Final = (
         ),
     ),
     Build.of(
+        "interrupt-with-its-context",
+        "lets an interrupt out together with the driver's error that it came upon",
+        Oracle.PRIVACY,
+        test="test_interrupted.py::test_what_the_driver_had_just_refused_is_in_no_event",
+        edits=(
+            Edit(
+                "pipeline/errors.py",
+                "    except BaseException as error:\n",
+                "    except GeneratorExit as error:\n",
+            ),
+        ),
+    ),
+    Build.of(
         "database-error-as-it-is",
         "repeats what Postgres says of a row that it refuses",
         Oracle.PRIVACY,

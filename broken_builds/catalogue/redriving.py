@@ -8,6 +8,7 @@ _COPYING: Final = "pipeline/operate/dead_letters/copying.py"
 _ORDER: Final = "pipeline/operate/dead_letters/order.py"
 _LETTERS: Final = "pipeline/operate/dead_letters/redrive.py"
 _REDRIVING: Final = "pipeline/operate/quarantine/redriving.py"
+_JOBS: Final = "pipeline/operate/quarantine/jobs.py"
 _HANDLING: Final = "pipeline/warehouse/migrations/versions/v0004_handling.py"
 
 BUILDS: Final = (
@@ -90,8 +91,23 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _COPYING,
-                "                due = started + self._done / self._order.per_second\n",
-                "                due = started\n",
+                "                due = began + (self._done - before) / rate\n",
+                "                due = began\n",
+            ),
+        ),
+    ),
+    Build.of(
+        "letters-without-a-stop",
+        "redrives dead letters to the end, though it is told to stop",
+        Oracle.RECOVERY,
+        test="test_dead_letters_redrive.py"
+        "::test_it_ends_after_the_portion_in_hand_where_it_is_told_to",
+        edits=(
+            Edit(
+                _COPYING,
+                "                if stop.wait(max(0.0, due - time.monotonic())):\n"
+                "                    return\n",
+                "                time.sleep(max(0.0, due - time.monotonic()))\n",
             ),
         ),
     ),
@@ -163,6 +179,20 @@ BUILDS: Final = (
         ),
     ),
     Build.of(
+        "quarantine-left-by-what-was-refused-in-part",
+        "takes a call of which SQS has refused a part for one that it has taken",
+        Oracle.LOSS,
+        test="test_quarantine_redrive.py::test_what_the_queue_refuses_in_part_lies_where_it_lay",
+        edits=(
+            Edit(
+                _REDRIVING,
+                "                id(event) for event, name in"
+                " zip(portion, answer.message_ids, strict=True) if name\n",
+                "                id(event) for event in portion if answer.message_ids\n",
+            ),
+        ),
+    ),
+    Build.of(
         "quarantine-taken-and-forgotten",
         "lets a client take messages out, and neither send them nor put them back",
         Oracle.LOSS,
@@ -204,6 +234,35 @@ BUILDS: Final = (
                 "    IF made.transaction = pg_current_xact_id() THEN\n",
                 "    IF false THEN\n",
             ),
+        ),
+    ),
+    Build.of(
+        "quarantine-purged-by-a-dry-run",
+        "destroys what it was only to count",
+        Oracle.LOSS,
+        test="test_quarantine_jobs.py::test_a_purge_first_only_counts",
+        edits=(
+            Edit(
+                _JOBS,
+                '            if given["dry_run"]:\n'
+                "                return\n"
+                "            tell = seldom(",
+                "            tell = seldom(",
+            ),
+        ),
+    ),
+    Build.of(
+        "quarantine-for-any-reason",
+        "keeps whatever stands in a reason for as long as the audit is kept",
+        Oracle.PRIVACY,
+        test="test_quarantine_jobs.py::test_a_reason_that_looks_personal_is_not_kept",
+        edits=tuple(
+            Edit(
+                _JOBS,
+                f'stage="{stage}"):\n            why, name = check_reason(given["reason"]), ',
+                f'stage="{stage}"):\n            why, name = given["reason"], ',
+            )
+            for stage in ("look", "redrive", "purge")
         ),
     ),
     Build.of(

@@ -112,7 +112,7 @@ BUILDS: Final = (
         edits=(
             Edit(
                 "pipeline/operate/retention/runs.py",
-                "    shown = _shown(instance)\n",
+                "    shown = _shown(history.instance)\n",
                 "    shown: set[str] = set()\n",
             ),
         ),

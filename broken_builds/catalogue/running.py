@@ -8,6 +8,7 @@ _SENSOR: Final = "pipeline/consume/sensor.py"
 _PLAN: Final = "pipeline/consume/plan.py"
 _STAGES: Final = "pipeline/consume/stages.py"
 _OUTSIDE: Final = "pipeline/resources/outside.py"
+_SERVICE: Final = "pipeline/operate/consume_service.py"
 
 BUILDS: Final = (
     Build.of(
@@ -38,7 +39,7 @@ BUILDS: Final = (
         edits=(
             Edit(
                 "pipeline/consume/readiness.py",
-                "        _rehearse(connection, feed)\n",
+                "        _rehearse(connection, feed, keys)\n",
                 "",
             ),
         ),
@@ -79,6 +80,28 @@ BUILDS: Final = (
                 "pipeline/consume/asset.py",
                 "stages.extract(limited(feed, context.run.tags), ports)",
                 "stages.extract(feed, ports)",
+            ),
+        ),
+    ),
+    Build.of(
+        "probe-of-full-size-in-the-service",
+        "takes as many messages as ever after runs have failed, in `pipeline consume`",
+        Oracle.RECOVERY,
+        test="test_consume_service.py"
+        "::test_while_the_warehouse_is_down_it_backs_off_and_then_goes_on",
+        edits=(Edit(_SERVICE, "watch, instance, limiting(decision))", "watch, instance, {})"),),
+    ),
+    Build.of(
+        "let-go-leaves-its-run",
+        "gives back what a run holds, and leaves the run as one that goes on for ever",
+        Oracle.RECOVERY,
+        test="test_consume_service.py"
+        "::test_what_its_run_holds_can_be_let_go_and_the_run_ends_with_that",
+        edits=(
+            Edit(
+                _SERVICE,
+                "            if run is not None and not run.is_finished:\n",
+                "            if False:\n",
             ),
         ),
     ),
