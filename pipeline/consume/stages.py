@@ -98,7 +98,7 @@ def extract(feed: Feed, ports: Ports) -> InHand:
         started = ports.clock.monotonic()
         with held.released_on_failure():
             received_messages = receive(queue, held, feed.limits, ports.clock)
-            messages, suspects = part(feed, received_messages, ports.chance)
+            messages, suspects = part(feed, received_messages)
             received = ports.clock.monotonic()
             batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
             decoded = ports.clock.monotonic()

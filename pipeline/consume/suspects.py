@@ -6,10 +6,10 @@ others, in portions that shrink with each delivery, down to one message.
 """
 
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from itertools import groupby
 from typing import Final
 
-from pipeline.consume.ports import Chance
 from pipeline.contract import Feed
 from pipeline.messages import Message
 
@@ -20,19 +20,25 @@ _FIRST_PORTION: Final = 1_000
 _SHRINKS: Final = 10  # with each delivery: 1000, 100, 10, and then one by one
 
 
-def part(
-    feed: Feed, messages: Sequence[Message], chance: Chance
-) -> tuple[list[Message], tuple[Message, ...]]:
-    """The messages without the suspects, and the suspects: the least delivered first, else by lot.
+def part(feed: Feed, messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, ...]]:
+    """The messages without the suspects, and the suspects in the order in which they are settled.
 
-    What ends the run keeps those after it from their turn: each time others.
+    What ends the run keeps those after it from their turn. So the order of the next delivery is
+    this one turned round: then they are first, and after two rounds nobody else is left.
     """
     trusted = _trusted(feed)
     sound = [message for message in messages if message.receive_count <= trusted]
     suspects = [message for message in messages if message.receive_count > trusted]
-    return sound, tuple(
-        sorted(suspects, key=lambda each: (_deliveries(each), chance.uniform(0, 1)))
-    )
+    least = min(map(_deliveries, suspects), default=0)
+    way = 1 if (least - trusted) % 2 else -1  # the least delivered first, and the next time last
+
+    def turn(message: Message) -> tuple[int, int]:
+        nth = _deliveries(message) - trusted
+        # Drawn anew for every two rounds: where several end the run, others lie between them then.
+        lot = blake2b(f"{nth // 2} {message.message_id}".encode(), digest_size=8).digest()
+        return way * nth, int.from_bytes(lot) * (-1 if nth % 2 else 1)
+
+    return sound, tuple(sorted(suspects, key=turn))
 
 
 def portions(feed: Feed, suspects: Sequence[Message]) -> Iterator[Sequence[Message]]:
