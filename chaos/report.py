@@ -56,6 +56,7 @@ class Happened:
         worker_kills: Those of workers that held messages, or had loaded some.
         postgres_kills: Of the postmaster.
         restarts: Starts after the first, by process.
+        hung: Those of the code server because it answered nobody any more.
         drain_seconds: From the last fault until the queue was empty; None if it never was.
         died: Processes that ended though nobody had ended them.
         witnessed: What the witness at the deletes has seen.
@@ -72,6 +73,7 @@ class Happened:
     worker_kills: int
     postgres_kills: int
     restarts: dict[str, int]
+    hung: int
     drain_seconds: float | None
     died: list[str]
     witnessed: Witnessed
@@ -224,7 +226,10 @@ class Report:
             *_counts("Faults", happened.faults),
             *_counts("Run workers killed while they were", happened.killed_at),
             *_counts("Faults of the queue", happened.queue_faults),
-            *_counts("Starts after the first", happened.restarts),
+            *_counts(
+                "Starts after the first",
+                happened.restarts | {"of these, of a code server that hung": happened.hung},
+            ),
             *_counts("Commands run meanwhile", happened.errands),
             *_counts("Alerts, by code", happened.alerts),
             *_counts("Runs, by status", self.runs),

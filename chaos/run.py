@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -51,6 +52,7 @@ class ChaosRun:
         self._stage = Stage(Place(root), self._feeds, order.seed)
         self._senders: list[Sender] = []
         self._died: list[str] = []
+        self._hung = 0
 
     def run(self) -> Report:
         """Everything; whatever happens, no process is left behind."""
@@ -138,7 +140,18 @@ class ChaosRun:
         return breaker
 
     def _look_after(self, down: Collection[str]) -> None:
-        """Notices, and starts again, what has ended and is not among those that chaos ended."""
+        """Notices, and starts again, what has ended and is not among those that chaos ended.
+
+        A code server that answers nobody is started anew, as it is where it has a liveness probe.
+        """
+        server, liveness = self._stage.code_server, self._stage.liveness
+        if not server.is_alive():
+            liveness.begin_anew()
+        elif liveness.is_silent():
+            self._hung += 1
+            server.kill(signal.SIGKILL)
+            server.start()
+            liveness.begin_anew()
         for name, process in self._stage.processes.items():
             if not process.is_alive() and name not in down:
                 self._died.append(name)
@@ -188,6 +201,7 @@ class ChaosRun:
             restarts={
                 name: len(process.groups) - 1 for name, process in self._stage.processes.items()
             },
+            hung=self._hung,
             drain_seconds=drained,
             died=self._died,
             witnessed=Witnessed(seen=seen["seen"], early=len(seen["violations"])),

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
+from dagster._grpc.client import DagsterGrpcClient
 from dagster._grpc.types import ExecuteRunArgs
 
 from chaos.errands import Errands
+from chaos.liveness import Liveness
 from chaos.place import HOST, Place, free_port
 from chaos.processes import Process
 from chaos.proxy import PostgresProxy
@@ -74,6 +76,12 @@ class Stage:
         """Loads the definitions, and starts the run workers."""
         return self.processes["code server"]
 
+    @functools.cached_property
+    def liveness(self) -> Liveness:
+        """Whether the code server answers."""
+        client = DagsterGrpcClient(port=self._code_port, host=HOST)
+        return Liveness(lambda: client.ping(""))
+
     def start(self) -> None:
         """Starts everything; Postgres and the queue are ready when this returns."""
         self.place.make(self._code_port)
@@ -91,6 +99,7 @@ class Stage:
             make_queues(self._looking, feed.queue)
         self._environment = self.place.environment(self.queue_url, proxied, self.webhook.url)
         self._start_the_rest(self._environment)
+        self.liveness.start()
 
     def start_warehouse(self) -> None:
         """Starts Postgres, or starts it again, and tells the witness where it is."""
@@ -188,6 +197,7 @@ class Stage:
 
     def end_those_who_write(self) -> None:
         """Ends everything but Postgres and the queue; nothing is written any more."""
+        self.liveness.stop()
         others = [process for name, process in self.processes.items() if name != "queue"]
         for process in (*self.launched_again, *reversed(others)):
             process.end()

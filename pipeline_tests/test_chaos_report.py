@@ -48,6 +48,7 @@ HAPPENED = Happened(
     worker_kills=3,
     postgres_kills=2,
     restarts={"daemon": 1},
+    hung=0,
     drain_seconds=40.0,
     died=[],
     witnessed=Witnessed(seen=40_000, early=0),
