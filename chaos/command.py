@@ -22,7 +22,7 @@ def chaos(  # noqa: PLR0917 - typer names them all
     rate: Annotated[float, typer.Option(min=1, help="Messages a second.")] = 170.0,
     drain_minutes: Annotated[
         float, typer.Option(min=1, help="In which the backlog must be gone.")
-    ] = 30.0,
+    ] = 75.0,
     report: Annotated[Path | None, typer.Option(help="Write the report here.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep everything here: a new folder.")] = None,
     *,
