@@ -11,6 +11,7 @@ import dagster as dg
 
 from crashes.deployed import BATCH
 from crashes.plan import Moment
+from crashes.recovery import recover
 from crashes.runs import Runs
 from crashes.worker import Workers
 from crashes.world import World, empty_world
@@ -81,7 +82,5 @@ def lose_the_event_log(world: World, runs: Runs, server: Server, moment: Moment)
     server.start()
     if runs.told(running) is dg.DagsterRunStatus.SUCCESS:
         yield "Dagster has heard of the end: its database was not gone"
-    yield from world.all_visible()
-    if world.visible() and runs.run().run is not dg.DagsterRunStatus.SUCCESS:
-        yield "the recovery did not succeed"
+    yield from recover(world, runs)
     yield from world.unsettled()

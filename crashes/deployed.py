@@ -22,12 +22,8 @@ BATCH: Final = 30
 VISIBILITY: Final = 120
 """Seconds for which a run that is gone keeps its messages from others."""
 
-DELIVERIES: Final = 26
-"""After so many SQS gives a message up.
-
-Six more than we ask for: all that draw lots with one that kills are settled by then, but in one of
-ten thousand scenes; by twenty they would not be in one of two hundred.
-"""
+DELIVERIES: Final = 20
+"""After so many SQS gives a message up: as many as we ask for."""
 
 POISON: Final = "poison"
 """The type of a device whose login ends whatever process reads it."""

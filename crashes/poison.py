@@ -3,9 +3,8 @@
 import signal
 from collections.abc import Iterator
 
-import dagster as dg
-
 from crashes.deployed import BATCH, DELIVERIES
+from crashes.recovery import recover
 from crashes.runs import Runs
 from crashes.world import World
 
@@ -25,11 +24,7 @@ def poison(world: World, runs: Runs) -> Iterator[str]:
             return
         yield from world.lacks()
         yield from world.all_visible()
-    while world.visible():
-        if runs.run().run is not dg.DagsterRunStatus.SUCCESS:
-            yield "the recovery did not succeed"
-            return
-        yield from world.all_visible()
+    yield from recover(world, runs)
     if world.take_dead_letters() != [event_id]:
         yield "the dead-letter queue holds another than the one that kills"
     yield from world.unsettled()

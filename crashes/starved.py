@@ -10,6 +10,7 @@ import dagster as dg
 
 from crashes.deployed import BATCH
 from crashes.plan import Moment
+from crashes.recovery import recover
 from crashes.runs import Runs
 from crashes.world import World
 from pipeline.crash_points import CrashPoint
@@ -48,9 +49,5 @@ def starve(world: World, runs: Runs, *, limit: int, moment: Moment) -> Iterator[
     if runs.wait(running).run is dg.DagsterRunStatus.SUCCESS:
         yield "it succeeded: nothing was missed"
     yield from world.lacks()
-    yield from world.all_visible()
-    while world.visible():
-        if runs.run().run is not dg.DagsterRunStatus.SUCCESS:
-            yield "the recovery did not succeed"
-            return
+    yield from recover(world, runs)
     yield from world.unsettled()

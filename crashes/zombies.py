@@ -8,6 +8,7 @@ import dagster as dg
 
 from crashes.deployed import BATCH
 from crashes.plan import Moment
+from crashes.recovery import recover
 from crashes.runs import Runs
 from crashes.world import World
 from pipeline.crash_points import CrashPoint
@@ -53,7 +54,8 @@ def wake_too_late(world: World, runs: Runs, moment: Moment) -> Iterator[str]:
     yield from world.lacks()
     os.kill(stopped.pid, signal.SIGCONT)
     runs.wait(stopped)
-    yield from _settle(world, runs)
+    yield from recover(world, runs)
+    yield from world.unsettled()
 
 
 def wake_before_the_other(world: World, runs: Runs) -> Iterator[str]:
@@ -68,7 +70,8 @@ def wake_before_the_other(world: World, runs: Runs) -> Iterator[str]:
     for each in (stopped, other):
         if runs.wait(each).run is not dg.DagsterRunStatus.SUCCESS:
             yield "one of the two runs did not succeed"
-    yield from _settle(world, runs)
+    yield from recover(world, runs)
+    yield from world.unsettled()
 
 
 def launch_twice(world: World, runs: Runs) -> Iterator[str]:
@@ -89,15 +92,5 @@ def launch_twice(world: World, runs: Runs) -> Iterator[str]:
         runs.wait(each)
     if world.warehouse.execute(_WORKED, (one.run_id,)).fetchone() != (2,):
         yield "only one of the two worked"
-    yield from _settle(world, runs)
-
-
-def _settle(world: World, runs: Runs) -> Iterator[str]:
-    """Works off what is left."""
-    yield from world.all_visible()
-    while world.visible():
-        if runs.run().run is not dg.DagsterRunStatus.SUCCESS:
-            yield "the recovery did not succeed"
-            break
-        yield from world.all_visible()
+    yield from recover(world, runs)
     yield from world.unsettled()

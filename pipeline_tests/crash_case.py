@@ -3,16 +3,18 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
+
+import psycopg
 
 from pipeline.consume.readiness import check_sink
 from pipeline.feeds import find
 from pipeline.masking.key_file import KeyFile
 from pipeline_tests.samples import login
-from pipeline_tests.world import CLOCK_DAY, World
+from pipeline_tests.world import CLOCK_DAY, World, lock
 
 PIPELINE: Final = Path(sys.executable).with_name("pipeline")
 LOGINS: Final = 60
@@ -29,12 +31,17 @@ def send_logins(world: World) -> list[str]:
     return users
 
 
-@contextmanager
-def run(world: World) -> Iterator[subprocess.Popen[bytes]]:
+def run(world: World) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """`pipeline ingest` as a process of its own, gone when the block ends."""
+    return command(world.environment, "ingest", "user_logins")
+
+
+@contextmanager
+def command(environment: Mapping[str, str], *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of `pipeline` as a process of its own, gone when the block ends."""
     with subprocess.Popen(
-        [str(PIPELINE), "ingest", "user_logins"],
-        env=dict(world.environment),
+        [str(PIPELINE), *words],
+        env=dict(environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
@@ -42,6 +49,22 @@ def run(world: World) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def held_up(world: World) -> Iterator[psycopg.Connection]:
+    """A run waits with its batch in hand, for a table that it writes to last; until a rollback."""
+    with psycopg.connect(world.postgres_url) as holder:
+        # Before it receives it makes sure that it could write.
+        world.app.hooks["ReceiveMessage", 1] = lambda: lock(holder, "pipeline.account")
+        yield holder
+
+
+def is_waited_for(holder: psycopg.Connection) -> bool:
+    """Whether somebody waits for the table that is held."""
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation IS NOT NULL AND database ="
+    database = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+    return bool(holder.execute(f"{waiting} {database}").fetchall())
 
 
 def drain(world: World) -> None:

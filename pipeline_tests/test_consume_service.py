@@ -21,10 +21,11 @@ from pipeline.definitions import defs
 from pipeline.errors import SettingsError
 from pipeline.operate.consume_service import ConsumeService, Line
 from pipeline_tests.cli_case import pipeline
+from pipeline_tests.crash_case import held_up, is_waited_for
 from pipeline_tests.samples import eventually as soon
 from pipeline_tests.samples import login
 from pipeline_tests.test_messages_feed import PAID
-from pipeline_tests.world import World, admit, lock
+from pipeline_tests.world import World, admit
 
 FEED, OTHER = "user_logins", "messages"
 PATIENCE = 60.0  # seconds: a run looks, loads and checks, and a busy machine takes its time
@@ -112,21 +113,6 @@ def stored(
         yield instance
         for run in instance.get_runs():
             instance.delete_run(run.run_id)
-
-
-@contextmanager
-def held_up(world: World) -> Iterator[psycopg.Connection]:
-    """A run waits with its batch in hand, for a table that it writes to last; until a rollback."""
-    with psycopg.connect(world.postgres_url) as holder:
-        # Before it receives it makes sure that it could write.
-        world.app.hooks["ReceiveMessage", 1] = lambda: lock(holder, "pipeline.account")
-        yield holder
-
-
-def is_waited_for(holder: psycopg.Connection) -> bool:
-    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation IS NOT NULL AND database ="
-    database = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-    return bool(holder.execute(f"{waiting} {database}").fetchall())
 
 
 def logins(count: int) -> list[str]:

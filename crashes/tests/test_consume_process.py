@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
-import psycopg
 import pytest
 
 from pipeline.consume.readiness import check_sink
 from pipeline.feeds import find
 from pipeline.masking.key_file import KeyFile
-from pipeline_tests.crash_case import PIPELINE, START
+from pipeline_tests.crash_case import PIPELINE, START, held_up, is_waited_for
 from pipeline_tests.samples import eventually, login
-from pipeline_tests.world import World, lock
+from pipeline_tests.world import World
 
 LOGINS = 520  # more than wait for company
 
@@ -42,8 +41,8 @@ def test_told_to_stop_while_it_receives_it_finishes_what_it_has_and_leaves_the_r
 def test_told_to_stop_in_the_transaction_it_commits(world: World) -> None:
     """Fault 57: the batch is finished within the time of grace, and acknowledged."""
     users = send_logins(world)
-    with locked(world) as holder, consume(world) as process:
-        eventually(lambda: waits(holder), patience=START)
+    with held_up(world) as holder, consume(world) as process:
+        eventually(lambda: is_waited_for(holder), patience=START)
         process.send_signal(signal.SIGINT)
         holder.rollback()
         assert process.wait(START) == 0
@@ -64,10 +63,10 @@ def test_when_the_grace_is_over_everything_is_visible_at_once(
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     with (
-        locked(world) as holder,
+        held_up(world) as holder,
         consume(world, "--grace", "0.5", DAGSTER_HOME=str(home)) as process,
     ):
-        eventually(lambda: waits(holder), patience=START)
+        eventually(lambda: is_waited_for(holder), patience=START)
         process.terminate()
         assert process.wait(START) == 0
         assert process.stderr is not None
@@ -82,8 +81,8 @@ def test_when_the_grace_is_over_everything_is_visible_at_once(
 
 def test_a_second_signal_ends_it_there_and_then(world: World) -> None:
     users = send_logins(world)
-    with locked(world) as holder, consume(world) as process:
-        eventually(lambda: waits(holder), patience=START)
+    with held_up(world) as holder, consume(world) as process:
+        eventually(lambda: is_waited_for(holder), patience=START)
         process.terminate()
         eventually(lambda: _ended_by(process, signal.SIGTERM), patience=START)
         assert process.returncode == 128 + signal.SIGTERM
@@ -130,25 +129,6 @@ def consume(world: World, *options: str, **settings: str) -> Iterator[subprocess
             yield process
         finally:
             process.kill()
-
-
-@contextmanager
-def locked(world: World) -> Iterator[psycopg.Connection]:
-    """Locks a table that a run writes to last, once a run receives; until the end or a rollback."""
-    with psycopg.connect(world.postgres_url) as holder:
-        # Before it receives it makes sure that it could write.
-        world.app.hooks["ReceiveMessage", 1] = lambda: lock(holder, "pipeline.account")
-        yield holder
-
-
-def waits(holder: psycopg.Connection) -> bool:
-    """Whether somebody waits to write to the table that is locked."""
-    return bool(
-        holder.execute(
-            "SELECT 1 FROM pg_locks WHERE NOT granted AND database ="
-            " (SELECT oid FROM pg_database WHERE datname = current_database())"
-        ).fetchall()
-    )
 
 
 def assert_complete(world: World, users: list[str]) -> None:

@@ -2,13 +2,13 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Final
 
 import psycopg
 import pytest
 
-from pipeline_tests.crash_case import PIPELINE, START
+from pipeline_tests.crash_case import START, command
 from pipeline_tests.quarantine_case import Ward, lacking, lenient, ward_in
 from pipeline_tests.samples import eventually
 from pipeline_tests.world import CLOCK_DAY, World, lock
@@ -48,19 +48,10 @@ def send(ward: Ward, body: str, event_id: str) -> None:
         ward.world.sqs.send_message(QueueUrl=ward.world.queue_url, MessageBody=body)
 
 
-@contextmanager
-def redriving(ward: Ward) -> Iterator[subprocess.Popen[bytes]]:
+def redriving(ward: Ward) -> AbstractContextManager[subprocess.Popen[bytes]]:
     """`pipeline quarantine redrive` as a process of its own, gone when the block ends."""
-    with subprocess.Popen(
-        [str(PIPELINE), "quarantine", "redrive", "user_logins", "--all", "--reason", "ticket 12"],
-        env=ward.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    order = ("quarantine", "redrive", "user_logins", "--all", "--reason", "ticket 12")
+    return command(ward.environment, *order)
 
 
 @pytest.mark.parametrize("moment", AT_A_CALL)
