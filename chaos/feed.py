@@ -12,13 +12,16 @@ DEAD_LETTERS: Final = "-dead-letter"
 FEED: Final = "user_logins"
 """The feed that is copied. It is driven itself: the REST service and the commands know it."""
 
+BATCH: Final = 1_500
+"""Messages of a run, at most."""
+
 _COPIES: Final = ("_b", "_c")
 
 # Runs that were killed count as under way until the monitoring ends them: there is room for others
 # beside them, and a batch is so small that a backlog asks for them. A message is hidden for seconds
 # only, so that a run which is stopped for a while finds on waking that others have its messages.
 _LIMITS: Final = Limits(
-    batch_messages=1_500,
+    batch_messages=BATCH,
     receive_seconds=10.0,
     receivers=3,
     visibility_seconds=12,

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from chaos import command
-from chaos.enough import least
+from chaos.enough import least, least_loaded
 from chaos.oracles import Findings
 from chaos.report import Happened, Order, Report, Witnessed
 from chaos.schedule import Fault
@@ -204,6 +204,20 @@ def test_shorter_runs_may_fall_short_by_chance_and_longer_ones_may_not(
     minutes: float, wanted: int
 ) -> None:
     assert least(100, minutes) == wanted
+
+
+@pytest.mark.parametrize(
+    ("minutes", "wanted"), [(1, 1), (2, 1), (3, 1_667), (10, 26_263), (60, 250_000)]
+)
+def test_rows_come_a_batch_at_a_time_and_none_while_all_starts(minutes: float, wanted: int) -> None:
+    assert least_loaded(minutes) == wanted
+
+
+def test_a_run_that_shows_too_little_is_told_from_one_that_shows_a_fault() -> None:
+    few = happened(worker_kills=0)
+    assert "nothing is off, but too little happened" in few.to_markdown()
+    assert "NOT as it should be" in found(lost=1).to_markdown()
+    assert "everything holds" in SOUND.to_markdown()
 
 
 def test_the_machine_is_described_and_not_named() -> None:
