@@ -150,7 +150,13 @@ def what_hangs_lets_go(world: "World") -> None:
 
 
 def what_is_settled_is_deleted(world: "World", run: "Run", kept: AbstractSet[str]) -> None:
-    """A committed batch is acknowledged whole, also where SQS fails for some at first."""
+    """A committed batch is acknowledged whole, also where SQS fails for some at first.
+
+    Args:
+        world: Where.
+        run: Whose batch.
+        kept: Receipts of what is not to be deleted yet, or was refused for good before.
+    """
     if run.process.troubled:
         return
     own = (each for each in _own(world, run) if each.place is Place.IN_FLIGHT)
@@ -208,6 +214,11 @@ def _waiting_elsewhere(world: "World", run: "Run") -> set[str]:
 def _contradicted(world: "World", said: Said) -> bool:
     """Whether the same event has said something else, too."""
     return any(each.said.event == said.event and each.said != said for each in world.sent.values())
+
+
+def in_flight(world: "World", run: "Run") -> set[str]:
+    """The receipts of what a run has received and is hidden."""
+    return {each.receipt for each in _own(world, run) if each.place is Place.IN_FLIGHT}
 
 
 def _own(world: "World", run: "Run") -> Iterable[Queued]:

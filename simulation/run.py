@@ -11,7 +11,6 @@ from pipeline.consume.stages import InHand, Ports
 from pipeline.contract import Feed
 from pipeline.enrichment import Record
 from pipeline.errors import AccountError, PipelineError, UnexpectedError
-from pipeline.messages import Message
 from pipeline.resources.sqs import SqsQueue
 from simulation import oracles
 from simulation.client import Client
@@ -116,18 +115,20 @@ class Run:
                 self.stage = Stage.ACKNOWLEDGE
             case Stage.ACKNOWLEDGE:
                 stages.acknowledge(self._in_hand())
-                self._deletes(kept=self._in_hand().suspects)
+                self._deletes(kept=self._suspected())
                 if self._in_hand().suspects:
                     self.stage = Stage.ISOLATE
                 else:
                     self._end(Stage.DONE)
             case Stage.ISOLATE:
                 world.tally.came["settled apart"] += 1
+                # What SQS has refused for good to delete of the others, in the stage before.
+                refused = oracles.in_flight(world, self) - self._suspected()
                 stages.isolate(self._in_hand(), self.run_id)
                 # Where no time is left, what is to be enriched is given back unasked.
                 if self._in_hand().held.seconds_left > LIMITS.visibility_seconds:
                     self._settles(self.client.bodies - self.given_back)
-                    self._deletes(kept=())
+                    self._deletes(kept=refused)
                 self._end(Stage.DONE)
 
     def _ports(self) -> Ports:
@@ -158,9 +159,12 @@ class Run:
         world = self._world
         world.hold(lambda: oracles.a_batch_is_settled_whole(world, self, bodies))
 
-    def _deletes(self, *, kept: Sequence[Message]) -> None:
-        world, receipts = self._world, {message.receipt for message in kept}
-        world.hold(lambda: oracles.what_is_settled_is_deleted(world, self, receipts))
+    def _suspected(self) -> set[str]:
+        return {message.receipt for message in self._in_hand().suspects}
+
+    def _deletes(self, *, kept: AbstractSet[str]) -> None:
+        world = self._world
+        world.hold(lambda: oracles.what_is_settled_is_deleted(world, self, kept))
 
     def _quarantines(self, rejects: Sequence[Reject]) -> None:
         world = self._world
