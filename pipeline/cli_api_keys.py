@@ -53,10 +53,10 @@ def new(
     Example: pipeline api-keys new acme --feed user_logins
     """
     path, seen, entries = _read(file)
-    changed, key = api_keys.add_key(
-        entries, sender, feeds=feed or (), per_second=per_second, place=str(path)
-    )
     there = [each.name for each in feeds.discover()]
+    changed, key = api_keys.add_key(
+        entries, sender, feeds=feed or (), per_second=per_second, known=there
+    )
     api_keys.check_feeds({sender: changed[sender]}, there, str(path))
     _write(path, seen, changed)
     typer.echo(key)
@@ -77,8 +77,9 @@ def drop(
     """
     if oldest == every:
         raise typer.BadParameter("give --oldest or --all")
-    path, seen, entries = _read(file)
-    changed = api_keys.drop_keys(entries, sender, 1 if oldest else api_keys.LIVE_KEYS)
+    path, seen, entries = _read_there(file)
+    count = 1 if oldest else api_keys.LIVE_KEYS
+    changed = api_keys.drop_keys(entries, sender, count, place=str(path))
     _write(path, seen, changed)
     _tell(sender, changed[sender])
 
@@ -86,7 +87,7 @@ def drop(
 @keys.command("list")
 def list_(file: File = None) -> None:
     """List the senders: the feeds, the number of live keys, the records a second."""
-    for name, entry in sorted(_read(file)[2].items()):
+    for name, entry in sorted(_read_there(file)[2].items()):
         _out.print(_line(name, entry))
 
 
@@ -96,6 +97,18 @@ def _read(file: Path | None) -> tuple[Path, bytes | None, dict[str, api_keys.Ent
     with _as_setting():
         seen = PrivateFile(path).read()
     return path, seen, {} if seen is None else api_keys.read_list(seen, str(path))
+
+
+def _read_there(file: Path | None) -> tuple[Path, bytes, dict[str, api_keys.Entry]]:
+    """As `_read`, of a file that has to be there."""
+    path, seen, entries = _read(file)
+    if seen is None:
+        raise SettingsError(
+            f"there is no file of API keys at {path}",
+            remedy="Correct --file, or the setting PIPELINE_API_KEYS; pipeline api-keys new"
+            " makes it with its first key",
+        )
+    return path, seen, entries
 
 
 def _configured() -> Path:

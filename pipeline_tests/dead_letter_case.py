@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from pipeline.consume.readiness import check_sink
@@ -11,6 +12,7 @@ from pipeline.masking.key_file import KeyFile
 from pipeline.operate.dead_letters.order import Order
 from pipeline.resources.outside import Outside
 from pipeline.resources.settings import CUSTODIAN_URL
+from pipeline.resources.sqs_client import Endpoint
 from pipeline_tests.samples import USER_LOGINS, login
 from pipeline_tests.world import World
 
@@ -19,6 +21,12 @@ DAYS: Final = 86_400
 RETENTION: Final = 14 * DAYS
 DELIVERIES: Final = 1  # of a message, before it is a dead letter
 AS_CUSTODIAN: Final = "options=-c%20role%3Dcustodian"
+KEYED: Final = replace(
+    USER_LOGINS,
+    fields=tuple(each for each in USER_LOGINS.fields if each.path != "@sent_at"),
+    key=("user_id",),
+)
+"""A feed of which nothing depends on the envelope."""
 
 
 def with_dead_letters(world: World, **policy: object) -> str:
@@ -112,6 +120,11 @@ def outside(world: World) -> Outside:
     """What those settings lead to, with tables and a keyring."""
     check_sink(find("user_logins"), url=world.postgres_url, keyring=KeyFile(world.keyring))
     return Outside.of(environment(world))
+
+
+def on_aws(world: World) -> Outside:
+    """The same, as an endpoint that boto3 finds by itself: here by the environment."""
+    return replace(outside(world), endpoint=Endpoint(region="us-east-1"))
 
 
 def order(**changes: Any) -> Order:  # noqa: ANN401 - whatever an order may have

@@ -3,8 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
-from typing import Final, cast
+from typing import cast
 
 import pytest
 
@@ -13,27 +12,19 @@ from pipeline.operate.dead_letters.moving import move
 from pipeline.operate.dead_letters.order import Tally, choose_way
 from pipeline.operate.dead_letters.redrive import find, redrive
 from pipeline.resources.dead_letter_queue import DeadLetterQueue, Move
-from pipeline.resources.outside import Outside
-from pipeline.resources.sqs_client import Endpoint
 from pipeline_tests.dead_letter_case import (
+    KEYED,
     arn_of,
     bury,
     bury_another_queues,
     depth,
     logins,
+    on_aws,
     order,
     outside,
     recorded,
 )
-from pipeline_tests.samples import USER_LOGINS
 from pipeline_tests.world import World
-
-KEYED: Final = replace(
-    USER_LOGINS,
-    fields=tuple(each for each in USER_LOGINS.fields if each.path != "@sent_at"),
-    key=("user_id",),
-)
-"""A feed of which nothing depends on the envelope."""
 
 
 class Passing(threading.Event):
@@ -53,6 +44,10 @@ class Passing(threading.Event):
 
 def moved(world: World, stop: threading.Event, **changes: object) -> Tally:
     return redrive(outside(world), order(feed=KEYED, way="move", **changes), stop=stop, tell=print)
+
+
+def move_all(world: World, queue: DeadLetterQueue, tally: Tally) -> None:
+    move(queue, order(feed=KEYED), tally, stop=Passing(world), tell=lambda: None)
 
 
 def test_everything_is_moved_to_the_queue_it_came_from(world: World) -> None:
@@ -152,13 +147,7 @@ def test_what_sqs_shows_late_is_waited_for(world: World, first: Move | None) -> 
     """The move that was over before is not this one, and a count reaches its end a moment later."""
     tally = Tally()
     late = Late([first, first, first, seen("COMPLETED", 2, 20), seen("COMPLETED", 2, 23)])
-    move(
-        cast("DeadLetterQueue", late),
-        order(feed=KEYED),
-        tally,
-        stop=Passing(world),
-        tell=lambda: None,
-    )
+    move_all(world, cast("DeadLetterQueue", late), tally)
     assert (late.started, tally) == ([500], Tally(moved=23))
 
 
@@ -167,13 +156,7 @@ def test_what_sqs_never_shows_is_not_waited_for_without_end(world: World) -> Non
     for moves, trouble in ((short, ""), ([None] * 10, "does not show the move")):
         tally, late = Tally(), Late(moves)
         with pytest.raises(QueueError, match=trouble) if trouble else nullcontext():
-            move(
-                cast("DeadLetterQueue", late),
-                order(feed=KEYED),
-                tally,
-                stop=Passing(world),
-                tell=lambda: None,
-            )
+            move_all(world, cast("DeadLetterQueue", late), tally)
         assert tally.moved == (0 if trouble else 20)
 
 
@@ -182,15 +165,9 @@ def test_each_letter_goes_to_the_queue_that_gave_it_up(world: World) -> None:
     letters = bury(world, logins(3))
     another = bury_another_queues(world, letters, logins(12))
     tally = Tally()
-    queue = find(outside(world), KEYED)
-    move(queue, order(feed=KEYED), tally, stop=Passing(world), tell=lambda: None)
+    move_all(world, find(outside(world), KEYED), tally)
     assert tally == Tally(moved=15)
     assert (world.depth(), depth(world, another)) == ((3, 0), (12, 0))
-
-
-def on_aws(world: World) -> Outside:
-    """The same, as an endpoint that boto3 finds by itself: here by the environment."""
-    return replace(outside(world), endpoint=Endpoint(region="us-east-1"))
 
 
 def test_an_order_for_some_never_becomes_a_move(world: World) -> None:

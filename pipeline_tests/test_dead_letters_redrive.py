@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Any, cast
 
 import pytest
 
@@ -15,17 +15,18 @@ from pipeline.operate.dead_letters.look import look
 from pipeline.operate.dead_letters.order import Tally, ways
 from pipeline.operate.dead_letters.redrive import find, redrive
 from pipeline.resources.dead_letter_queue import LetterQueue
-from pipeline.resources.outside import Outside
 from pipeline.resources.sqs import SqsQueue
 from pipeline.resources.sqs_client import Endpoint
 from pipeline_tests.dead_letter_case import (
     DAYS,
+    KEYED,
     arn_of,
     bury,
     bury_another_queues,
     depth,
     give_up,
     logins,
+    on_aws,
     order,
     outside,
     recorded,
@@ -33,18 +34,6 @@ from pipeline_tests.dead_letter_case import (
 )
 from pipeline_tests.samples import USER_LOGINS
 from pipeline_tests.world import CLOCK_DAY, World
-
-KEYED: Final = replace(
-    USER_LOGINS,
-    fields=tuple(each for each in USER_LOGINS.fields if each.path != "@sent_at"),
-    key=("user_id",),
-)
-"""A feed of which nothing depends on the envelope."""
-
-
-def on_aws(world: World) -> Outside:
-    """The same, as an endpoint that boto3 finds by itself: here by the environment."""
-    return replace(outside(world), endpoint=Endpoint(region="us-east-1"))
 
 
 def redriven(world: World, **changes: Any) -> Tally:  # noqa: ANN401 - whatever an order may have

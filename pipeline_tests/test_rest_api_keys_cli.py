@@ -12,7 +12,7 @@ import pytest
 from pipeline.cli import app
 from pipeline.errors import SettingsError
 from pipeline.produce.rest.senders import Sender, load_senders
-from pipeline_tests.cli_case import alone, pipeline, process
+from pipeline_tests.cli_case import alone, fails, pipeline, process
 
 KEY: Final = re.compile(r"sk_(?P<sender>[a-z0-9_-]+)_[A-Za-z0-9_-]{43}\n")
 FEEDS: Final = ("user_logins", "pokemon", "messages")
@@ -94,7 +94,6 @@ def test_what_is_given_with_a_second_key_holds_for_the_sender(run: Run, file: Pa
 
 
 def test_the_list_tells_everything_but_digests(run: Run, file: Path) -> None:
-    assert run("list") == ""
     run("new", "umbrella", "--feed", "*")
     for _ in range(2):
         run("new", "acme", "--feed", "user_logins", "--per-second", "5")
@@ -123,6 +122,57 @@ def test_what_breaks_a_rule_is_not_written(
     with pytest.raises(SettingsError, match=rule):
         run("new", *arguments)
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at_fault"),
+    [
+        (["Acme", "--feed", "pokemon"], "SENDER"),
+        (["acme", "--feed", "unheard_of"], "--feed"),
+        (["acme", "--feed", "*", "--feed", "pokemon"], "--feed"),
+        (["acme", "--feed", "pokemon", "--per-second", "0"], "--per-second"),
+    ],
+)
+def test_what_is_mistyped_is_no_fault_of_the_file(
+    file: Path, tmp_path: Path, arguments: list[str], at_fault: str
+) -> None:
+    environment = alone(tmp_path / "local") | {"PIPELINE_API_KEYS": str(file)}
+    code, text = fails(environment, "api-keys", "new", *arguments)
+    assert code == "E_SETTINGS"
+    assert f"field '{at_fault}'" in text
+    assert f"Give another {at_fault}" in text
+    assert str(file) not in text
+    assert arguments[0] not in text  # a key may stand in a name's place
+
+
+def test_a_feed_that_is_gone_is_the_fault_of_the_file(run: Run, file: Path) -> None:
+    run("new", "acme", "--feed", "user_logins")
+    file.write_text(file.read_text().replace("user_logins", "retired"))
+    with pytest.raises(SettingsError, match=f"the API keys at {re.escape(str(file))} break"):
+        run("new", "acme")
+    assert who(file, run("new", "acme", "--feed", "pokemon"))
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["drop", "acme", "--all"]])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_file_that_is_not_there_is_an_error(
+    file: Path, tmp_path: Path, arguments: list[str], *, named: bool
+) -> None:
+    environment = alone(tmp_path / "local")
+    if named:
+        arguments = [*arguments, "--file", str(file)]
+    else:
+        environment["PIPELINE_API_KEYS"] = str(file)
+    code, text = fails(environment, "api-keys", *arguments)
+    assert code == "E_SETTINGS"
+    assert f"there is no file of API keys at {file}. Correct --file" in text
+    assert not file.parent.exists()
+
+
+def test_a_sender_that_nobody_is_is_told_with_its_file(run: Run, file: Path) -> None:
+    run("new", "acme", "--feed", "*")
+    with pytest.raises(SettingsError, match=f"no key of that sender at {re.escape(str(file))}"):
+        run("drop", "acne", "--all")
 
 
 def test_a_feed_that_is_gone_does_not_stand_in_the_way_of_dropping(run: Run, file: Path) -> None:

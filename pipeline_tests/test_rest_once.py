@@ -173,7 +173,10 @@ def test_what_breaks_its_contract_uses_no_key_up(service: Rest) -> None:
 )
 def test_a_key_that_is_none_is_refused(service: Rest, key: str) -> None:
     answer = service.post(login(), headers={"idempotency-key": key})
-    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-request")
+    told = answer.json()
+    assert (answer.status_code, told["type"]) == (400, "/problems/bad-header")
+    assert told["title"] == "A header breaks its rule"  # and not that the HTTP is unsound: it is
+    assert told["detail"].startswith("Idempotency-Key: ")
 
 
 def test_a_store_that_is_away_is_503_before_anything_is_sent(

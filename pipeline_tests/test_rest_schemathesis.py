@@ -56,7 +56,7 @@ def test_every_operation_of_every_feed_does_what_openapi_says(tmp_path: Path) ->
 
 
 def test_with_api_keys_nobody_gets_in_without_one(tmp_path: Path) -> None:
-    entries, key = api_keys.add_key({}, "acme", feeds=["*"], per_second=1e6, place="a test")
+    entries, key = api_keys.add_key({}, "acme", feeds=["*"], per_second=1e6, known=())
     keys = tmp_path / "keys.json"
     keys.write_bytes(api_keys.write_list(entries))
     keys.chmod(0o600)

@@ -186,7 +186,8 @@ def test_a_wrong_event_id_is_refused(service: Rest, event_id: str) -> None:
     given = [(name.encode(), value) for name, value in headers.items() if isinstance(value, bytes)]
     given.append((b"content-type", b"application/json"))
     answer = service.http.post(LOGINS, content=body, headers=given)
-    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-request")
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/bad-header")
+    assert answer.json()["detail"].startswith("Event-Id: ")
 
 
 def test_what_xml_cannot_say_arrives_all_the_same(service: Rest) -> None:

@@ -56,6 +56,25 @@ def test_it_keeps_the_pace_and_sends_what_was_ordered() -> None:
     assert sorted(itertools.chain(*way.calls), key=int) == [str(place) for place in range(100)]
     assert sending.seconds >= 99 / 200
     assert sending.asked == pytest.approx(200)
+    assert 0 < sending.reached <= sending.asked
+
+
+@pytest.mark.parametrize("count", [5, 20, 35, 40])
+def test_a_burst_is_not_faster_than_its_pace(count: int) -> None:
+    """Full or not, and however soon the last one was sent: its pause is a part of it."""
+    sending = drive(Way(taken), Order(pace=Bursts(20, every=0.2), count=count))
+    assert sending.tally.sent == count
+    assert sending.asked == pytest.approx(100)
+    assert 0 < sending.reached <= sending.asked
+
+
+def test_what_was_late_reached_less_than_was_asked() -> None:
+    tally = Tally()
+    tally.add(Outcome(sent=900, failed=100), [])
+    assert Sending(tally, due=1_000, seconds=10.3, lasts=20).reached == pytest.approx(45)
+    assert Sending(tally, due=1_000, seconds=30, lasts=20).reached == pytest.approx(30)
+    nothing = Sending(Tally(), due=0, seconds=0, lasts=0)
+    assert (nothing.asked, nothing.reached) == (0, 0)
 
 
 def test_a_stall_shows_in_every_event_that_it_held_up() -> None:

@@ -62,6 +62,23 @@ def test_a_ramp_goes_evenly_from_one_rate_to_another_and_stays(first: float, las
     assert min(gaps) > 0
 
 
+@pytest.mark.parametrize(
+    ("pace", "count", "seconds"),
+    [
+        (Steady(50), 1_000, 20),
+        (Bursts(500, every=10), 1_000, 20),
+        (Bursts(500, every=10), 970, 19.4),
+        (Bursts(500, every=10), 5, 0.1),
+        (Ramp(50, 50, over=10), 1_000, 20),
+        (Ramp(10, 90, over=10), 500, 10),
+    ],
+)
+def test_some_events_keep_a_pace_up_at_its_mean_rate(
+    pace: Pace, count: int, seconds: float
+) -> None:
+    assert pace.lasts(count) == pytest.approx(seconds)
+
+
 def test_what_is_due_by_a_moment_is_counted_without_counting() -> None:
     assert Order(pace=Steady(100)).due_by(3.005) == 301
     assert Order(pace=Steady(100), count=50).due_by(3) == 50

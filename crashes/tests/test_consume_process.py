@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
 from pipeline.consume.readiness import check_sink
@@ -41,8 +42,7 @@ def test_told_to_stop_while_it_receives_it_finishes_what_it_has_and_leaves_the_r
 def test_told_to_stop_in_the_transaction_it_commits(world: World) -> None:
     """Fault 57: the batch is finished within the time of grace, and acknowledged."""
     users = send_logins(world)
-    with held_up(world) as holder, consume(world) as process:
-        eventually(lambda: is_waited_for(holder), patience=START)
+    with held_up(world) as holder, consume_until_held(world, holder) as process:
         process.send_signal(signal.SIGINT)
         holder.rollback()
         assert process.wait(START) == 0
@@ -64,9 +64,8 @@ def test_when_the_grace_is_over_everything_is_visible_at_once(
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     with (
         held_up(world) as holder,
-        consume(world, "--grace", "0.5", DAGSTER_HOME=str(home)) as process,
+        consume_until_held(world, holder, "--grace", "0.5", DAGSTER_HOME=str(home)) as process,
     ):
-        eventually(lambda: is_waited_for(holder), patience=START)
         process.terminate()
         assert process.wait(START) == 0
         assert process.stderr is not None
@@ -81,8 +80,7 @@ def test_when_the_grace_is_over_everything_is_visible_at_once(
 
 def test_a_second_signal_ends_it_there_and_then(world: World) -> None:
     users = send_logins(world)
-    with held_up(world) as holder, consume(world) as process:
-        eventually(lambda: is_waited_for(holder), patience=START)
+    with held_up(world) as holder, consume_until_held(world, holder) as process:
         process.terminate()
         eventually(lambda: _ended_by(process, signal.SIGTERM), patience=START)
         assert process.returncode == 128 + signal.SIGTERM
@@ -129,6 +127,16 @@ def consume(world: World, *options: str, **settings: str) -> Iterator[subprocess
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def consume_until_held(
+    world: World, holder: psycopg.Connection, *options: str, **settings: str
+) -> Iterator[subprocess.Popen[str]]:
+    """As `consume`, with a batch in hand that waits for the table that is held."""
+    with consume(world, *options, **settings) as process:
+        eventually(lambda: is_waited_for(holder), patience=START)
+        yield process
 
 
 def assert_complete(world: World, users: list[str]) -> None:

@@ -18,6 +18,9 @@ class Pace(Protocol):
     def due(self, place: int) -> float:
         """When an event is due: seconds from the start; `place` counts from 0."""
 
+    def lasts(self, count: int) -> float:
+        """Seconds for which so many events keep this pace up, the gap after the last included."""
+
 
 @dataclass(frozen=True, slots=True)
 class Steady:
@@ -32,6 +35,10 @@ class Steady:
     def due(self, place: int) -> float:
         """As `Pace`."""
         return place / self.rate
+
+    def lasts(self, count: int) -> float:
+        """As `Pace`."""
+        return self.due(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,10 @@ class Bursts:
     def due(self, place: int) -> float:
         """As `Pace`."""
         return place // self.size * self.every
+
+    def lasts(self, count: int) -> float:
+        """As `Pace`; a burst that is not full counts for a part of its pause."""
+        return count / self.size * self.every
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,10 @@ class Ramp:
         growth = (self.last - self.first) / self.over
         root = math.sqrt(self.first**2 + 2 * growth * place)
         return 2 * place / (self.first + root)
+
+    def lasts(self, count: int) -> float:
+        """As `Pace`."""
+        return self.due(count)
 
 
 def read_rate(text: str) -> float:

@@ -82,18 +82,31 @@ class Sending:
         tally: What became of the events that left.
         due: Events that were due by the end; those that are not in the tally never left.
         seconds: How long it took, answers included.
-        asked: Events a second, as the pace asked for them.
+        lasts: For how long the events that were due keep the pace up, as `Pace.lasts` has it.
     """
 
     tally: Tally
     due: int
     seconds: float
-    asked: float
+    lasts: float
 
     @property
     def unsent(self) -> int:
         """Events that were due and never left."""
         return self.due - self.tally.sent - self.tally.refused - self.tally.failed
+
+    @property
+    def asked(self) -> float:
+        """Events a second, as the pace asked for them."""
+        return self.due / self.lasts if self.due else 0.0
+
+    @property
+    def reached(self) -> float:
+        """Events a second that were sent: as many as asked where the pace was kept.
+
+        The gap after the last event counts here too; else a burst would be faster than its pace.
+        """
+        return self.tally.sent / max(self.seconds, self.lasts) if self.due else 0.0
 
 
 Due = tuple[float, Event]
@@ -168,9 +181,7 @@ class _Drive:
                     break
                 pool.submit(self._send, portion)
             due = self._order.due_by(self._elapsed())
-        seconds = self._elapsed()
-        asked = due / (self._order.pace.due(due) or seconds)  # a burst that is not full has no end
-        return Sending(self._tally, due, seconds, asked)
+        return Sending(self._tally, due, self._elapsed(), self._order.pace.lasts(due))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._started

@@ -22,7 +22,7 @@ def report(
         settings: What was asked for.
         sqs_calls: Calls of SQS; None where another process makes them.
     """
-    tally, seconds = sending.tally, max(sending.seconds, 1e-9)
+    tally = sending.tally
     return {
         **settings,
         "due": sending.due,
@@ -31,9 +31,9 @@ def report(
         "failed": tally.failed,
         "unsent": sending.unsent,
         "why": dict(tally.why),
-        "seconds": round(seconds, 3),
+        "seconds": round(sending.seconds, 3),
         "asked_per_second": round(sending.asked, 2),
-        "reached_per_second": round(tally.sent / seconds, 2),
+        "reached_per_second": round(sending.reached, 2),
         "latency_ms": tally.latencies.told(),
         "sqs_calls": sqs_calls,
         "sqs_calls_per_message": (

@@ -26,6 +26,8 @@ PER_SECOND: Final = 100.0
 """Records a second that a sender may send if nothing else is said."""
 
 _SENDER: Final = re.compile(r"[a-z0-9_-]{1,64}", re.ASCII)
+_NAMES: Final = "names of 1 to 64 of [a-z0-9_-]"
+_OPTIONS: Final = {"feeds": "--feed", "per_second": "--per-second"}
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
 _SLOWEST, _FASTEST = 0.001, 1_000_000.0
 _KEY_BYTES: Final = 32
@@ -99,8 +101,7 @@ def check_feeds(entries: Mapping[str, Entry], known: Collection[str], place: str
     """
     for name, entry in entries.items():
         if not {ALL_FEEDS, *known}.issuperset(entry.feeds):
-            there = ", ".join(sorted(known))
-            raise _broken(place, f"senders.{name}.feeds", f"feeds that there are: {there}")
+            raise _broken(place, f"senders.{name}.feeds", _there(known))
 
 
 def add_key(
@@ -109,7 +110,7 @@ def add_key(
     *,
     feeds: Sequence[str],
     per_second: float | None,
-    place: str,
+    known: Collection[str],
 ) -> tuple[dict[str, Entry], str]:
     """A list with a new key for a sender, and the key.
 
@@ -118,12 +119,15 @@ def add_key(
         name: The sender's name.
         feeds: What it may write to from now on; empty to leave it as it is.
         per_second: Its records a second from now on; None to leave them as they are.
-        place: Where the list is from.
+        known: The names of the feeds that there are.
 
     Raises:
-        SettingsError: The sender has two keys already, or the new entry breaks a rule.
+        SettingsError: The sender has two keys already, or what is asked for breaks a rule.
     """
-    _check_name(name, place)
+    if not _SENDER.fullmatch(name):  # and is not repeated: it may be a key in the wrong place
+        raise _misgiven("SENDER", _NAMES)
+    if not {ALL_FEEDS, *known}.issuperset(feeds):
+        raise _misgiven("--feed", _there(known))
     before = entries.get(name, Entry(feeds=(), keys=()))
     if len(before.keys) >= LIVE_KEYS:
         raise SettingsError(
@@ -143,19 +147,30 @@ def add_key(
         keys=(*before.keys, digest_of(key)),
         per_second=before.per_second if per_second is None else per_second,
     )
-    _check_entry(name, entry, place)
+    if fault := _fault(entry):  # of what was given: the keys are sound
+        member, rule = fault
+        raise _misgiven(_OPTIONS[member], rule)
     return {**entries, name: entry}, key
 
 
-def drop_keys(entries: Mapping[str, Entry], name: str, count: int) -> dict[str, Entry]:
+def drop_keys(
+    entries: Mapping[str, Entry], name: str, count: int, *, place: str
+) -> dict[str, Entry]:
     """A list without the oldest keys of a sender, who may be left with none.
+
+    Args:
+        entries: The list as it is.
+        name: The sender's name.
+        count: How many keys go.
+        place: Where the list is from.
 
     Raises:
         SettingsError: There is no such sender, or it has no key.
     """
     if name not in entries or not entries[name].keys:
         raise SettingsError(
-            "there is no key of that sender", remedy="Look at: pipeline api-keys list"
+            f"there is no key of that sender at {place}",
+            remedy="Correct SENDER: pipeline api-keys list shows those that there are",
         )
     left = entries[name].keys[count:]
     return {**entries, name: msgspec.structs.replace(entries[name], keys=left)}
@@ -170,31 +185,43 @@ def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_entry(name: str, parsed: object, place: str) -> Entry:
-    _check_name(name, place)
+    if not _SENDER.fullmatch(name):  # and is not repeated, as in `add_key`
+        raise _broken(place, "senders", _NAMES)
     try:
         entry = msgspec.convert(parsed, Entry)
     except msgspec.ValidationError:  # its text repeats the names of members, whatever they are
         rule = "feeds, keys, and per_second if need be; nothing else"
         raise _broken(place, f"senders.{name}", rule) from None
-    _check_entry(name, entry, place)
+    if fault := _fault(entry):
+        member, rule = fault
+        raise _broken(place, f"senders.{name}.{member}", rule)
     return entry
 
 
-def _check_name(name: str, place: str) -> None:
-    if not _SENDER.fullmatch(name):  # and is not repeated: it may be a key in the wrong place
-        raise _broken(place, "senders", "names of 1 to 64 of [a-z0-9_-]")
-
-
-def _check_entry(name: str, entry: Entry, place: str) -> None:
-    where = f"senders.{name}"
+def _fault(entry: Entry) -> tuple[str, str] | None:
+    """The member that breaks a rule, and the rule."""
     if not entry.feeds or (ALL_FEEDS in entry.feeds and len(entry.feeds) > 1):
-        raise _broken(place, f"{where}.feeds", f'one feed at least, or "{ALL_FEEDS}" alone')
+        return "feeds", f'one feed at least, or "{ALL_FEEDS}" alone'
     if len(entry.keys) > LIVE_KEYS:
-        raise _broken(place, f"{where}.keys", f"{LIVE_KEYS} live keys at most")
+        return "keys", f"{LIVE_KEYS} live keys at most"
     if not all(map(_DIGEST.fullmatch, entry.keys)):
-        raise _broken(place, f"{where}.keys", "sha256: and 64 hexadecimal digits in small letters")
+        return "keys", "sha256: and 64 hexadecimal digits in small letters"
     if not _SLOWEST <= entry.per_second <= _FASTEST:
-        raise _broken(place, f"{where}.per_second", f"from {_SLOWEST:g} to {_FASTEST:,.0f}")
+        return "per_second", f"from {_SLOWEST:g} to {_FASTEST:,.0f}"
+    return None
+
+
+def _there(known: Collection[str]) -> str:
+    return f"feeds that there are: {', '.join(sorted(known))}"
+
+
+def _misgiven(argument: str, rule: str) -> SettingsError:
+    return SettingsError(
+        "what was given breaks a rule, and no key was made",
+        remedy=f"Give another {argument}; the file stays as it was",
+        field=argument,
+        rule=rule,
+    )
 
 
 def _broken(place: str, where: str, rule: str) -> SettingsError:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from pipeline.produce.rest.body import headers_named
 from pipeline.produce.rest.idempotency import Claim
-from pipeline.produce.rest.problems import BAD_REQUEST, Problem
+from pipeline.produce.rest.problems import BAD_HEADER, Problem
 
 _EVENT_ID: Final = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
 _KEY: Final = re.compile(rb"[\x21-\x7e]{16,255}")
@@ -24,7 +24,7 @@ def event_id(request: Request) -> str | None:
     if not given:
         return None
     if len(given) > 1 or not _EVENT_ID.fullmatch(given[0]):
-        raise Problem(BAD_REQUEST, "Event-Id: one, of 1 to 128 letters, digits and . _ ~ -")
+        raise Problem(BAD_HEADER, "Event-Id: one, of 1 to 128 letters, digits and . _ ~ -")
     return given[0].decode()
 
 
@@ -42,7 +42,7 @@ def idempotency_key(request: Request) -> str | None:
         key = key[1:-1]
     if len(given) > 1 or not _KEY.fullmatch(key) or b'"' in key or b"\\" in key:
         raise Problem(
-            BAD_REQUEST,
+            BAD_HEADER,
             "Idempotency-Key: one, of 16 to 255 visible ASCII characters, no quote or backslash"
             " among them",
         )

@@ -103,6 +103,10 @@ BAD_REQUEST: Final = _catalog.add(
     "bad-request", 400, "The request is not sound HTTP",
     "Correct the header or the request line that the detail names.",
 )  # fmt: skip
+BAD_HEADER: Final = _catalog.add(
+    "bad-header", 400, "A header breaks its rule",
+    "Correct the header that the detail names, with the rule that it breaks.",
+)  # fmt: skip
 NOT_JSON: Final = _catalog.add(
     "not-json", 400, "The body is not JSON",
     "Send one JSON object, or an array of them, in UTF-8. `rule` says what is wrong.",
