@@ -114,6 +114,25 @@ def promises(feed: Feed) -> dict[str, Any]:
     }
 
 
+def test_whatever_runs_by_itself_or_is_launched_by_hand_says_what_it_does() -> None:
+    repository = defs().get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    shown: tuple[Any, ...] = (*jobs, *repository.schedule_defs, *repository.sensor_defs)
+    assert {each.name for each in shown if not each.description} == set()
+
+
+@pytest.mark.parametrize("feed", [feed.name for feed in discover()])
+def test_the_launchpad_of_dead_letters_explains_its_defaults(feed: str) -> None:
+    """A new run shows the number itself, which looks like a limit and means none."""
+    (op,) = defs().resolve_job_def(f"redrive_dead_letters_{feed}").all_node_defs
+    assert isinstance(op, dg.OpDefinition)
+    schema: Any = op.config_schema.as_field().config_type
+    fields: Mapping[str, Any] = schema.fields
+    assert all(each.description for each in fields.values())
+    assert "the default means all" in fields["most"].description
+    assert fields["way"].default_value in fields["way"].description
+
+
 def test_raw_data_passes_in_memory_within_one_process() -> None:
     definitions = defs()
     resources: Mapping[str, Any] = definitions.resources or {}

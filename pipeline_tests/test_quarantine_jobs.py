@@ -116,13 +116,13 @@ def test_an_empty_quarantine_passes(ward: Ward, run: Run) -> None:
 
 def test_a_redrive_first_only_counts(ward: Ward, run: Run) -> None:
     told_ = told(run("redrive_user_logins", everything=True))
-    assert told_["chosen"] == 2
+    assert (told_["dry run"], told_["chosen"]) == (True, 2)
     assert (len(ward.reasons()), ward.world.depth()) == (2, (0, 0))
 
 
 def test_a_redrive_puts_on_the_queue_what_is_chosen(ward: Ward, run: Run) -> None:
     result = run("redrive_user_logins", codes=["missing"], dry_run=False)
-    assert told(result)["redriven"] == 1
+    assert (told(result)["dry run"], told(result)["redriven"]) == (False, 1)
     assert ward.reasons() == {"not_json": 1}
     assert ward.ingest(lenient()).loaded == 1
 
@@ -159,7 +159,8 @@ def test_a_purge_destroys_what_is_old(ward: Ward, run: Run) -> None:
 
 def test_a_purge_first_only_counts(ward: Ward, run: Run) -> None:
     ward.let_time_pass(2)
-    assert told(run("purge_quarantine_user_logins", older_than_days=1))["chosen"] == 2
+    told_ = told(run("purge_quarantine_user_logins", older_than_days=1))
+    assert (told_["dry run"], told_["chosen"]) == (True, 2)
     assert sum(ward.reasons().values()) == 2
     assert ward.world.query("SELECT * FROM pipeline.audit") == []
 

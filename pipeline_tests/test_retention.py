@@ -85,12 +85,12 @@ def test_the_job_deletes_counts_and_tells(full: World, instance: dg.DagsterInsta
     (output,) = [event for event in result.all_events if event.is_successful_output]
     metadata = output.step_output_data.metadata
     assert {name: each.value for name, each in metadata.items()} == {
-        "quarantine": 0,
-        "quarantine_left": 0,
-        "account": 0,
-        "audit": 0,
-        "ledger": 1,
-        "runs": 1,
+        "deleted/quarantine": 0,
+        "deleted/quarantine_left": 0,
+        "deleted/account": 0,
+        "deleted/audit": 0,
+        "deleted/ledger": 1,
+        "deleted/runs": 1,
         "finished": True,
     }
     assert full.query("SELECT key FROM pipeline.ledger") == [(b"new",)]

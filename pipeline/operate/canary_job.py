@@ -72,6 +72,8 @@ def _canary(feed: Feed) -> dg.Definitions:
                 name="canary_schedule",
                 job=job,
                 cron_schedule="*/5 * * * *",
+                description="Sends a canary every five minutes. Stopped until somebody starts it,"
+                " once PIPELINE_CANARY_URL is set: docs/services.md.",
                 # It says nothing of worth before the deployment has named the public address.
                 default_status=dg.DefaultScheduleStatus.STOPPED,
             )

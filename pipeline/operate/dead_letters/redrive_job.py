@@ -32,12 +32,16 @@ def redrive_job(feed: Feed) -> dg.JobDefinition:
             "per_second": dg.Field(
                 dg.Int, default_value=50, description=f"Messages a second, 1 to {FASTEST}."
             ),
-            "most": dg.Field(dg.Int, default_value=EVERYTHING, description="Messages at most."),
+            "most": dg.Field(
+                dg.Int,
+                default_value=EVERYTHING,
+                description="Messages at most; the default means all of them.",
+            ),
             "way": dg.Field(
                 _WAY,
                 default_value=_DEFAULT,
                 description="move: SQS moves them, under new ids and times. copy: each is sent"
-                " again as who it was. By default the way in which nothing changes.",
+                f" again as who it was. {_DEFAULT}: the way in which nothing of the feed changes.",
             ),
         },
     )

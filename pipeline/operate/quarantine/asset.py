@@ -36,6 +36,7 @@ def quarantine(feeds: Iterable[Feed]) -> dg.Definitions:
                 job=listing,
                 cron_schedule="7 * * * *",
                 execution_timezone="UTC",
+                description="Counts every hour what lies in the quarantine; it opens nothing.",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
             )
         ],

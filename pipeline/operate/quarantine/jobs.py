@@ -198,5 +198,8 @@ def _count(
         context.log.warning("%s", line)
     total = sum(each.messages for each in groups)
     context.log.info("chosen: %d", total)
-    context.add_output_metadata({"chosen": total, "by reason": table(groups)})
+    # A dry run succeeds as well: its page says that nothing was done to what it counted.
+    context.add_output_metadata(
+        {"dry run": context.op_config["dry_run"], "chosen": total, "by reason": table(groups)}
+    )
     return total

@@ -41,7 +41,7 @@ def retention(jobs: Collection[str]) -> dg.Definitions:
             is_well = each.finished and not each.trouble
             (context.log.info if is_well else context.log.warning)("%s", each)
         context.add_output_metadata(
-            {each.what: each.gone for each in pruned}
+            {f"deleted/{each.what}": each.gone for each in pruned}
             | {"finished": all(each.finished for each in pruned)}
         )
 
@@ -63,6 +63,7 @@ def retention(jobs: Collection[str]) -> dg.Definitions:
                 job=the_job,
                 cron_schedule="41 3 * * *",
                 execution_timezone="UTC",
+                description="Deletes once a day what is older than its days: docs/retention.md.",
                 default_status=dg.DefaultScheduleStatus.RUNNING,
             )
         ],
