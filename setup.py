@@ -15,6 +15,8 @@ RUN = [
     "sqlalchemy>=2.0,<2.1",
     "pydantic>=2,<3",  # describes the seed job's run config; Dagster brings it anyway
     "boto3>=1.44,<2",
+    # The lean transport: libcurl with wheels for Linux (glibc), macOS and Windows.
+    "pycurl>=7.49,<8",
     "pandas>=3.1,<4",
     # A zeroth release may break at any minor one.
     "msgspec>=0.22,<0.23",
@@ -67,6 +69,7 @@ CHECK = [
     # The stubs trail boto3 by some releases and describe the same calls.
     "boto3-stubs[kms,secretsmanager,sqs,ssm]>=1.43,<2",
     "pandas-stubs>=3.1,<4",
+    "types-pycurl>=7.49,<8",
 ]
 
 # Installs the package itself without build isolation, which would fetch an unpinned one.

@@ -7,6 +7,7 @@ from benchmarks.enrich import enrich
 from benchmarks.masking import masking
 from benchmarks.queue import queue
 from benchmarks.serve import serve
+from benchmarks.transport import transport
 
 app = typer.Typer(add_completion=False)
 app.command()(drain)
@@ -14,6 +15,7 @@ app.command()(enrich)
 app.command()(masking)
 app.command()(queue)
 app.command()(serve)
+app.command()(transport)
 
 
 @app.callback(invoke_without_command=True)
@@ -25,6 +27,7 @@ def every(context: typer.Context) -> None:
         enrich()
         queue()
         serve()
+        transport()
 
 
 app()

@@ -15,9 +15,9 @@ from pipeline.operate.alerts.alert import Alert, Standing
 from pipeline.operate.alerts.channels import Channel, Slack, Webhook
 from pipeline.operate.alerts.settings import read_settings
 from pipeline_tests.alert_servers import SECRET, mail_server, webhook
+from pipeline_tests.authority import LOOPBACK, Authority, authority
 from pipeline_tests.outside_world import silent_port, unused_port
 from pipeline_tests.samples import CANARY
-from pipeline_tests.test_fetch_tls import LOOPBACK, Authority, authority
 
 __all__ = ["authority"]
 

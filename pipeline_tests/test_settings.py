@@ -76,6 +76,19 @@ def test_endpoint_and_region_are_told_where_they_are_given() -> None:
     assert (left_to_boto3.sqs_url, left_to_boto3.region) == (None, None)
 
 
+@pytest.mark.parametrize(("given", "lean"), [("", True), ("lean", True), ("boto3", False)])
+@pytest.mark.parametrize("others", [{}, WHOLE], ids=["embedded", "whole"])
+def test_the_lean_transport_is_used_unless_boto3_is_asked_for(
+    others: dict[str, str], given: str, *, lean: bool
+) -> None:
+    assert read_settings(others | {"PIPELINE_SQS_TRANSPORT": given}).lean is lean
+
+
+def test_a_transport_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match="PIPELINE_SQS_TRANSPORT names no transport"):
+        read_settings({"PIPELINE_SQS_TRANSPORT": "http"})
+
+
 def test_a_keyring_may_be_named_with_either_kind_of_services() -> None:
     assert read_settings({"PIPELINE_KEYRING": "/keys/k.json"}).keyring == "/keys/k.json"
     keys = {"PIPELINE_KEYRING": "ssm:/keys", "PIPELINE_KEYRING_KMS_KEY": "alias/keys"}

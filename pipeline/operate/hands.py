@@ -17,6 +17,8 @@ from pipeline.resources.sqs import SqsQueue
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
+    from pipeline.transport.client import LeanClient
+
 _THREADS: Final = 8
 _LAST_CALL: Final = 5.0  # seconds for a heartbeat's call that is under way
 
@@ -87,8 +89,16 @@ class Hands:
 class HeldQueue(SqsQueue):
     """A feed's queue, whose messages are noted in `Hands`."""
 
-    def __init__(self, client: "SQSClient", feed: Feed, hands: Hands, *, embedded: bool) -> None:
-        super().__init__(client, feed, embedded=embedded)
+    def __init__(
+        self,
+        client: "SQSClient",
+        feed: Feed,
+        hands: Hands,
+        *,
+        hot: "SQSClient | LeanClient | None" = None,
+        embedded: bool,
+    ) -> None:
+        super().__init__(client, feed, hot=hot, embedded=embedded)
         self._hands = hands
 
     def receive(self, count: int) -> list[Message]:
@@ -139,9 +149,9 @@ class HeldOutside(Outside):
     def queue_for_a_run(self, feed: Feed) -> HeldQueue:
         """As `Outside`; the same one each time."""
         if feed not in self.queues:
-            client = self._client_for_a_run(feed)
+            client, hot = self._clients_for_a_run(feed)
             embedded = self.endpoint.embedded
-            queue = HeldQueue(client, feed, self.hands, embedded=embedded)
+            queue = HeldQueue(client, feed, self.hands, hot=hot, embedded=embedded)
             self._check_environment(client, queue, feed)
             self.queues[feed] = queue
         return self.queues[feed]

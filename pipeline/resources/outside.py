@@ -14,10 +14,12 @@ from pipeline.resources.key_stores import key_store
 from pipeline.resources.queue_facts import check_environment
 from pipeline.resources.settings import CUSTODIAN_URL, read_producer_settings, read_settings
 from pipeline.resources.sqs import Depth, SqsQueue
-from pipeline.resources.sqs_client import Endpoint, make_client
+from pipeline.resources.sqs_client import Endpoint, make_client, make_clients
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+    from pipeline.transport.client import LeanClient
 
 LOOK_SECONDS = 3.0
 """How long a look waits for an answer: a tick has 60 s in Dagster, and 15 s behind some proxies."""
@@ -63,7 +65,7 @@ class Outside:
         settings = read_settings(environment)
         keyring = key_store(settings)
         if settings.postgres_url is not None:
-            endpoint = Endpoint(settings.sqs_url, region=settings.region)
+            endpoint = Endpoint(settings.sqs_url, region=settings.region, lean=settings.lean)
             return cls(
                 endpoint,
                 settings.postgres_url,
@@ -73,7 +75,7 @@ class Outside:
                 environment=settings.environment,
             )
         services = ensure_running(local_folder())
-        endpoint = Endpoint(services.sqs_endpoint, embedded=True)
+        endpoint = Endpoint(services.sqs_endpoint, embedded=True, lean=settings.lean)
         custodian = f"{services.postgres_url}?{_AS_CUSTODIAN}"
         return cls(endpoint, services.postgres_url, keyring, custodian=custodian)
 
@@ -151,8 +153,8 @@ class Outside:
             WrongEnvironment: It is tagged as another environment's.
             QueueError: SQS refused or did not answer.
         """
-        client = self._client_for_a_run(feed)
-        queue = SqsQueue(client, feed, embedded=self.endpoint.embedded)
+        client, hot = self._clients_for_a_run(feed)
+        queue = SqsQueue(client, feed, hot=hot, embedded=self.endpoint.embedded)
         self._check_environment(client, queue, feed)
         return queue
 
@@ -161,9 +163,9 @@ class Outside:
         if self.environment is not None:
             check_environment(client, feed, queue.url, self.environment)
 
-    def _client_for_a_run(self, feed: Feed) -> "SQSClient":
+    def _clients_for_a_run(self, feed: Feed) -> "tuple[SQSClient, SQSClient | LeanClient]":
         connections = feed.limits.receivers + 1
-        return make_client(self.endpoint, read_seconds=_RUN_SECONDS, connections=connections)
+        return make_clients(self.endpoint, read_seconds=_RUN_SECONDS, connections=connections)
 
 
 @dataclass(frozen=True, slots=True)

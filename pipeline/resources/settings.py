@@ -16,6 +16,7 @@ OWNER_URL = "PIPELINE_OWNER_URL"
 KEYRING = "PIPELINE_KEYRING"
 KEYRING_KMS_KEY = "PIPELINE_KEYRING_KMS_KEY"
 ENVIRONMENT = "PIPELINE_ENVIRONMENT"
+TRANSPORT = "PIPELINE_SQS_TRANSPORT"
 _AWS = (
     "AWS_ENDPOINT_URL_SQS",
     "AWS_ENDPOINT_URL",
@@ -48,6 +49,7 @@ class Settings:
         custodian_url: The warehouse, with the log-in of somebody who unmasks and forgets.
         owner_url: The warehouse, with the log-in that owns the tables; None for `postgres_url`.
         environment: What the queues' tag `environment` is to say; None where nothing is said.
+        lean: Whether runs receive and acknowledge over the lean transport, not over boto3.
     """
 
     postgres_url: str | None = field(repr=False)
@@ -58,13 +60,14 @@ class Settings:
     custodian_url: str | None = field(repr=False)
     owner_url: str | None = field(repr=False)
     environment: str | None
+    lean: bool
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """The settings of an environment.
 
     Raises:
-        SettingsError: It names one half of a configuration only.
+        SettingsError: It names one half of a configuration only, or a transport that is none.
     """
     aws = [name for name in _AWS if environment.get(name)]
     url = environment.get(POSTGRES_URL) or None
@@ -83,6 +86,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         custodian_url=environment.get(CUSTODIAN_URL) or None,
         owner_url=environment.get(OWNER_URL) or None,
         environment=environment.get(ENVIRONMENT) or None,
+        lean=_is_lean(environment),
     )
 
 
@@ -119,6 +123,15 @@ def read_producer_settings(environment: Mapping[str, str]) -> ProducerSettings |
         region=environment.get("AWS_REGION") or None,
         postgres_url=environment.get(POSTGRES_URL) or None,
     )
+
+
+def _is_lean(environment: Mapping[str, str]) -> bool:
+    transport = environment.get(TRANSPORT) or "lean"
+    if transport not in {"lean", "boto3"}:
+        raise SettingsError(
+            f"{TRANSPORT} names no transport", remedy="Set it to lean or boto3, or unset it"
+        )
+    return transport == "lean"
 
 
 def _check_halves(environment: Mapping[str, str], aws: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""One feed's queue over boto3."""
+"""One feed's queue, over boto3 and, for a run's hot calls, the lean transport."""
 
 import base64
 import hashlib
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
         MessageTypeDef,
         SendMessageBatchResultTypeDef,
     )
+
+    from pipeline.transport.client import LeanClient
 
     _Answer = (
         ChangeMessageVisibilityBatchResultTypeDef
@@ -69,6 +71,12 @@ class Depth:
 class SqsQueue:
     """One feed's queue; safe for use by several threads.
 
+    Args:
+        client: Makes every call that `hot` does not.
+        feed: Whose queue.
+        hot: Receives, deletes and hides; by default the client itself.
+        embedded: Whether to make the queue where it is not there yet.
+
     Attributes:
         asked: What SQS is to tell of each message.
 
@@ -81,8 +89,16 @@ class SqsQueue:
         "ApproximateReceiveCount",
     )
 
-    def __init__(self, client: "SQSClient", feed: Feed, *, embedded: bool = False) -> None:
+    def __init__(
+        self,
+        client: "SQSClient",
+        feed: Feed,
+        *,
+        hot: "SQSClient | LeanClient | None" = None,
+        embedded: bool = False,
+    ) -> None:
         self._client = client
+        self._hot = hot or client
         self._feed = feed
         with translated(feed=feed):
             self.url = _make(client, feed.queue) if embedded else _url(client, feed.queue)
@@ -110,7 +126,7 @@ class SqsQueue:
         One whose body is not what SQS has (MD5) is left out: it comes again when that is over.
         """
         with translated(feed=self._feed):
-            answer = self._client.receive_message(
+            answer = self._hot.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=count,
                 WaitTimeSeconds=_WAIT_SECONDS,
@@ -155,7 +171,7 @@ class SqsQueue:
             for place, message in enumerate(messages)
         ]
         with translated(feed=self._feed):
-            answer = self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
+            answer = self._hot.delete_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
         return _refusals(messages, answer)
 
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
@@ -165,7 +181,7 @@ class SqsQueue:
             for place, message in enumerate(messages)
         ]
         with translated(feed=self._feed):
-            answer = self._client.change_message_visibility_batch(
+            answer = self._hot.change_message_visibility_batch(
                 QueueUrl=self.url,
                 Entries=entries,  # type: ignore[arg-type]
             )

@@ -1,5 +1,6 @@
 """The boto3 client: where SQS is, how long to wait for it, and what its refusals mean."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from botocore.parsers import ResponseParserError
+from botocore.session import Session
 
 from pipeline.contract import Feed
 from pipeline.errors import (
@@ -27,9 +30,14 @@ from pipeline.errors import (
     QueueUnreachable,
     SettingsError,
 )
+from pipeline.transport.client import LeanClient
+from pipeline.transport.wire import Patience
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+
+_CONNECT_SECONDS = 2.0
+_ATTEMPTS = 3
 
 _MISSING = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _DENIED = {"AccessDenied", "AccessDeniedException"}
@@ -52,18 +60,19 @@ class Endpoint:
 
     Attributes:
         url: None for the one that boto3 finds by itself.
-        region: None for the one that boto3 finds by itself, which does not look at AWS_REGION.
         region: None for the one that boto3 finds by itself, which does not read `AWS_REGION`.
         embedded: Whether it is the embedded queue: then queues are made as they are asked for.
+        lean: Whether runs receive and acknowledge over the lean transport, not over boto3.
     """
 
     url: str | None = None
     region: str | None = None
     embedded: bool = False
+    lean: bool = True
 
 
 def make_client(
-    endpoint: Endpoint, *, read_seconds: float, connections: int = 10, attempts: int = 3
+    endpoint: Endpoint, *, read_seconds: float, connections: int = 10, attempts: int = _ATTEMPTS
 ) -> "SQSClient":
     """A client with bounded waiting and retries.
 
@@ -76,8 +85,55 @@ def make_client(
     Raises:
         SettingsError: Region, profile or credentials are missing.
     """
+    with translated():
+        session = _open_session(endpoint)
+        return _make(session, endpoint, read_seconds, connections, attempts)
+
+
+def make_clients(
+    endpoint: Endpoint, *, read_seconds: float, connections: int
+) -> "tuple[SQSClient, SQSClient | LeanClient]":
+    """A client as `make_client` makes it, and what makes a run's hot calls in its place.
+
+    Args:
+        endpoint: Where SQS is; whether the hot calls are made by another than the client.
+        read_seconds: How long to wait for an answer.
+        connections: As many as there are threads that use them.
+
+    Raises:
+        SettingsError: Region, profile or credentials are missing.
+    """
+    with translated():
+        session = _open_session(endpoint)
+        client = _make(session, endpoint, read_seconds, connections, _ATTEMPTS)
+        if not endpoint.lean:
+            return client, client
+        patience = Patience(connect_seconds=_CONNECT_SECONDS, read_seconds=read_seconds)
+        return client, LeanClient.beside(client, session, patience)
+
+
+def _open_session(endpoint: Endpoint) -> Session:
+    if endpoint.embedded:
+        return _embedded_session()
+    session = Session()
+    if session.get_credentials() is None:
+        raise NoCredentialsError
+    return session
+
+
+@functools.cache
+def _embedded_session() -> Session:
+    """A session for the embedded queue, which checks no credentials: it cannot grow old."""
+    session = Session()
+    session.set_credentials("embedded", "embedded")
+    return session
+
+
+def _make(
+    session: Session, endpoint: Endpoint, read_seconds: float, connections: int, attempts: int
+) -> "SQSClient":
     config = Config(
-        connect_timeout=2,
+        connect_timeout=_CONNECT_SECONDS,
         read_timeout=read_seconds,
         # botocore's "standard" mode retries throttling, 500, 503 and broken connections.
         retries={"mode": "standard", "total_max_attempts": attempts},
@@ -85,26 +141,16 @@ def make_client(
         # botocore puts its own together anew for each call: a seventh of what a call costs.
         user_agent="sqs-postgres-pipeline",
     )
-    if endpoint.embedded:
-        return boto3.client(
-            "sqs",
-            endpoint_url=endpoint.url,
-            config=config,
-            region_name="us-east-1",
-            aws_access_key_id="embedded",
-            aws_secret_access_key="embedded",  # noqa: S106 - the embedded queue checks none
+    region = "us-east-1" if endpoint.embedded else endpoint.region
+    try:
+        return boto3.Session(botocore_session=session, region_name=region).client(
+            "sqs", endpoint_url=endpoint.url, config=config
         )
-    with translated():
-        session = boto3.Session(region_name=endpoint.region)
-        if session.get_credentials() is None:
-            raise NoCredentialsError
-        try:
-            return session.client("sqs", endpoint_url=endpoint.url, config=config)
-        except ValueError:
-            raise SettingsError(
-                "AWS_ENDPOINT_URL_SQS is not a URL",
-                remedy="Write it as http://host:port or https://host",
-            ) from None
+    except ValueError:
+        raise SettingsError(
+            "AWS_ENDPOINT_URL_SQS is not a URL",
+            remedy="Write it as http://host:port or https://host",
+        ) from None
 
 
 @contextmanager
@@ -121,7 +167,7 @@ def translated(*, feed: Feed | None = None, queue: str | None = None) -> Iterato
     """
     try:
         yield
-    except (BotoCoreError, ClientError) as error:
+    except (BotoCoreError, ClientError, ResponseParserError) as error:
         raise _translate(error, feed, queue) from None
 
 
