@@ -13,6 +13,7 @@ from broken_builds.catalogue import (
     running,
     sending,
     serving,
+    transporting,
 )
 from broken_builds.catalogue import retention as keeping
 
@@ -25,6 +26,7 @@ CATALOGUE: Final[tuple[Build, ...]] = (
     *redriving.BUILDS,
     *sending.BUILDS,
     *serving.BUILDS,
+    *transporting.BUILDS,
     *keeping.BUILDS,
     *alerting.BUILDS,
 )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypedDict, TypeVar,
 from urllib.parse import urlsplit
 
 import msgspec
-from botocore.awsrequest import AWSResponse
 from botocore.exceptions import NoCredentialsError
 from botocore.hooks import first_non_none_response
 from botocore.httpsession import get_cert_path
@@ -22,7 +21,6 @@ from pipeline.transport.signature import Signer
 from pipeline.transport.wire import FAILURES, Answer, Failure, Patience, Wire
 
 if TYPE_CHECKING:
-    from botocore.compat import HTTPHeaders
     from botocore.credentials import Credentials
     from botocore.exceptions import ClientError
     from botocore.model import Shape
@@ -203,7 +201,7 @@ class LeanClient:
                 if not call.goes_on_after(failure):
                     raise
                 continue
-            plain = operation.read(answer.body) if answer.status == _OK else None
+            plain = operation.read(answer.body) if answer.status_code == _OK else None
             if plain is not None:
                 call.end(answer, {})
                 return plain
@@ -239,7 +237,11 @@ class _Call:
         Raises:
             ResponseParserError: It cannot.
         """
-        content = {"status_code": answer.status, "headers": answer.headers, "body": answer.body}
+        content = {
+            "status_code": answer.status_code,
+            "headers": answer.headers,
+            "body": answer.body,
+        }
         parser = create_parser(self._client.meta.service_model.resolved_protocol)
         try:
             parsed: dict[str, Any] = parser.parse(content, self._shape)
@@ -253,7 +255,7 @@ class _Call:
         self._attempts += 1
         responses = self._client.meta.events.emit(
             f"needs-retry.sqs.{self._model.name}",
-            response=(_as_response(ended), parsed) if isinstance(ended, Answer) else None,
+            response=(ended, parsed) if isinstance(ended, Answer) else None,
             operation=self._model,
             attempts=self._attempts,
             caught_exception=None if isinstance(ended, Answer) else ended,
@@ -274,17 +276,12 @@ class _Call:
         """
         self._client.meta.events.emit(
             f"after-call.sqs.{self._model.name}",
-            http_response=_as_response(answer),
+            http_response=answer,
             parsed=parsed,
             model=self._model,
             context=self._context,
         )
-        if answer.status >= _NO_SUCCESS:
+        if answer.status_code >= _NO_SUCCESS:
             code = self._context.get("error_code_override") or parsed.get("Error", {}).get("Code")
             error = cast("type[ClientError]", self._client.exceptions.from_code(code))
             raise error(cast("Any", parsed), self._model.name)
-
-
-def _as_response(answer: Answer) -> AWSResponse:
-    """An answer, as handlers of botocore's events take it: none of them reads the body again."""
-    return AWSResponse("", answer.status, cast("HTTPHeaders", answer.headers), None)

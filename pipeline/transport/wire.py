@@ -57,14 +57,26 @@ class Answer:
     """What came back.
 
     Attributes:
-        status: The HTTP status.
-        headers: By lower-case names.
+        status_code: The HTTP status, by the name that handlers of botocore's events know.
+        lines: The headers as they came, with those of interim answers or of a proxy before them.
         body: As it came.
     """
 
-    status: int
-    headers: dict[str, str]
+    status_code: int
+    lines: list[bytes]
     body: bytes
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case names."""
+        headers: dict[str, str] = {}
+        for line in self.lines:
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                headers[name.strip().lower()] = value.strip()
+            elif line.startswith(b"HTTP/"):
+                headers.clear()
+        return headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +129,7 @@ class Wire:
             raise self._translated(curl, error) from None
         status: int = curl.getinfo(pycurl.RESPONSE_CODE)
         self._idle.append(curl)
-        return Answer(status, _parse(lines), content)
+        return Answer(status, lines, content)
 
     def _take(self) -> pycurl.Curl:
         with contextlib.suppress(IndexError):  # another thread may take the last one
@@ -154,15 +166,3 @@ class Wire:
             late = ReadTimeoutError if connected else ConnectTimeoutError
             return late(endpoint_url=self.url, error=told)
         return _KINDS.get(code, HTTPClientError)(endpoint_url=self.url, error=told)
-
-
-def _parse(lines: list[bytes]) -> dict[str, str]:
-    """Headers by lower-case names; those of an interim answer or of a proxy stand before them."""
-    headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            headers[name.strip().lower()] = value.strip()
-        elif line.startswith(b"HTTP/"):
-            headers.clear()
-    return headers
