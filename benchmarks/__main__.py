@@ -5,6 +5,7 @@ import typer
 from benchmarks.drain import drain
 from benchmarks.enrich import enrich
 from benchmarks.masking import masking
+from benchmarks.peers import peers
 from benchmarks.queue import queue
 from benchmarks.serve import serve
 from benchmarks.transport import transport
@@ -13,6 +14,7 @@ app = typer.Typer(add_completion=False)
 app.command()(drain)
 app.command()(enrich)
 app.command()(masking)
+app.command()(peers)
 app.command()(queue)
 app.command()(serve)
 app.command()(transport)
@@ -28,6 +30,7 @@ def every(context: typer.Context) -> None:
         queue()
         serve()
         transport()
+        peers()
 
 
 app()

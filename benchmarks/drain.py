@@ -6,20 +6,19 @@ least calls, which ask for no attributes of a message, holds what the attributes
 which no run could settle anything. The rates are those of this machine at this moment.
 """
 
-import resource
 import statistics
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from benchmarks.bare import receive_and_delete
+from benchmarks.memory import peak_mib
+from benchmarks.threads import in_threads
 from pipeline import feeds
 from pipeline.consume.held import Held
 from pipeline.consume.load import Load, settle
@@ -34,10 +33,7 @@ from pipeline.masking.mask import mask
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.seed import seed
 from pipeline.resources.outside import Outside
-from pipeline.resources.sqs_client import Endpoint, make_client
-
-_MEBIBYTE = 2**20
-_TEN = 10  # messages of one call
+from pipeline.resources.sqs_client import Endpoint, make_clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +71,12 @@ def drain(
         f"median ratio {to_same:.2f} to the same calls, {to_least:.2f} to the least calls, "
         f"over {rounds} rounds of {messages:,} messages"
     )
-    # Kilobytes on Linux, bytes on macOS.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"peak memory {peak / (_MEBIBYTE if sys.platform == 'darwin' else 1024):.0f} MiB")
+    print(f"peak memory {peak_mib():.0f} MiB")
 
 
 def _round(feed: Feed, outside: Outside, messages: int) -> Round:
     return Round(
-        drain=messages / _timed(_drain, feed, outside, messages),
+        drain=messages / _timed(drain_once, feed, outside, messages),
         same=messages / _timed(_same_calls, feed, outside, messages),
         least=messages / _timed(_least_calls, feed, outside, messages),
     )
@@ -103,8 +97,12 @@ def _timed(
     return seconds
 
 
-def _drain(feed: Feed, outside: Outside) -> None:
-    """What a run does, without Dagster."""
+def drain_once(feed: Feed, outside: Outside) -> None:
+    """What a run does, without Dagster: one batch, as large as the feed's limits allow.
+
+    Raises:
+        SystemExit: Not all of it was loaded and acknowledged.
+    """
     keyring = check_sink(feed, url=outside.postgres_url, keyring=outside.keyring)
     queue = outside.queue_for_a_run(feed)
     held = Held(queue, feed.limits)
@@ -121,52 +119,18 @@ def _same_calls(feed: Feed, outside: Outside) -> None:
     """The calls that a run makes, and nothing done with what they bring."""
     queue = outside.queue_for_a_run(feed)
 
-    def receive_and_delete() -> int:
-        messages = queue.receive(_TEN)
+    def step(count: int) -> int:
+        messages = queue.receive(count)
         if messages:
             queue.delete(messages)
         return len(messages)
 
-    _repeat(receive_and_delete, feed)
+    in_threads(step, messages=feed.limits.batch_messages, threads=feed.limits.receivers)
 
 
 def _least_calls(feed: Feed, outside: Outside) -> None:
     """Calls that ask for as little as SQS allows."""
-    client = make_client(outside.endpoint, read_seconds=30, connections=feed.limits.receivers)
+    limits = feed.limits
+    _, hot = make_clients(outside.endpoint, read_seconds=30, connections=limits.receivers)
     url = outside.queue_for_a_run(feed).url
-
-    def receive_and_delete() -> int:
-        answer = client.receive_message(QueueUrl=url, MaxNumberOfMessages=_TEN)
-        messages = answer.get("Messages", [])
-        if messages:
-            client.delete_message_batch(
-                QueueUrl=url,
-                Entries=[
-                    {"Id": str(place), "ReceiptHandle": each["ReceiptHandle"]}
-                    for place, each in enumerate(messages)
-                ],
-            )
-        return len(messages)
-
-    _repeat(receive_and_delete, feed)
-
-
-def _repeat(receive_and_delete: Callable[[], int], feed: Feed) -> None:
-    """Repeats a pair of calls with the run's threads until the batch is through."""
-    left = feed.limits.batch_messages
-    lock = threading.Lock()
-
-    def take(count: int) -> bool:
-        """Reserves messages, so that no thread waits at the end for what others hold."""
-        nonlocal left
-        with lock:
-            left -= count
-            return left >= 0
-
-    def work() -> None:
-        while take(_TEN):
-            take(receive_and_delete() - _TEN)
-
-    with ThreadPoolExecutor(feed.limits.receivers) as pool:
-        for future in [pool.submit(work) for _ in range(feed.limits.receivers)]:
-            future.result()
+    receive_and_delete(hot, url, messages=limits.batch_messages, threads=limits.receivers)
