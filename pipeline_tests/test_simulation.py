@@ -28,12 +28,16 @@ def test_the_same_seed_carries_out_the_same_schedules() -> None:
     assert first == second
 
 
+class One(Schedule):
+    """A schedule that is written down here."""
+
+    def __init__(self) -> None:
+        type(self).tally = Tally()
+        super().__init__()
+
+
 def test_what_sqs_refuses_for_good_to_delete_is_delivered_again_and_settled() -> None:
     """A schedule that a million steps came upon: beside a message that is settled apart."""
-
-    class One(Schedule):
-        tally = Tally()
-
     state = One()
     state.begin(kinds=[Kind.FIRST], max_receives=6, put_off=None)
     state.lose_deliveries(count=3)
@@ -41,5 +45,16 @@ def test_what_sqs_refuses_for_good_to_delete_is_delivered_again_and_settled() ->
     state.wait_with_a_fault(fault=Fault.FOR_GOOD, calls=0, seconds=1.0)
     state.carry_through(which=0)
     state.teardown()
-    assert One.tally.struck[Fault.FOR_GOOD] == 1
-    assert One.tally.came["settled apart"] == 1
+    assert state.tally.struck[Fault.FOR_GOOD] == 1
+    assert state.tally.came["settled apart"] == 1
+
+
+def test_a_run_may_hold_from_its_receive_on_however_long_it_looked_at_the_warehouse() -> None:
+    """Another of them."""
+    state = One()
+    state.begin(kinds=[Kind.FIRST], max_receives=1, put_off=0)
+    state.carry_on_into_a_fault(fault=Fault.SLOW, calls=0, which=0, stages=1)
+    state.wait(seconds=200.0)
+    state.carry_on_into_a_fault(fault=Fault.SLOW, calls=0, which=0, stages=1)
+    state.teardown()
+    assert state.tally.struck[Fault.SLOW] == 2

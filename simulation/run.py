@@ -45,8 +45,6 @@ class Run:
         stage: What it does next.
         launched: When it was launched.
         began: When it began to receive, once it has.
-        launched: When it was launched.
-        began: When it began to receive, once it has.
         ended: When it ended.
         stage_began: When its latest stage began.
         given_back: The bodies of what its enrichment was put off for.
@@ -98,7 +96,6 @@ class Run:
         world = self._world
         match self.stage:
             case Stage.EXTRACT:
-                self.began = world.clock.now
                 self._hand = stages.extract(self._feed, self._ports())
                 self.stage = Stage.ENRICH if world.enriches else Stage.MASK
             case Stage.ENRICH:
@@ -134,10 +131,13 @@ class Run:
     def _ports(self) -> Ports:
         world = self._world
         warehouse = FaultyWarehouse(self.process, world.database, self._feed, self._quarantines)
-        boto3 = self.client.as_boto3()
-        return Ports(
-            warehouse, lambda: SqsQueue(boto3, self.feed), self.process.clock, world.chance
-        )
+        return Ports(warehouse, self._open_queue, self.process.clock, world.chance)
+
+    def _open_queue(self) -> SqsQueue:
+        """The last that it does before it receives; the check of the warehouse may take long."""
+        queue = SqsQueue(self.client.as_boto3(), self.feed)
+        self.began = self._world.clock.now
+        return queue
 
     async def _enrich(self, record: Record) -> Mapping[str, object]:
         said = Said(str(record["event"]), Kind(str(record["text"])))
