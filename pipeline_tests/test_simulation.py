@@ -58,3 +58,14 @@ def test_a_run_may_hold_from_its_receive_on_however_long_it_looked_at_the_wareho
     state.carry_on_into_a_fault(fault=Fault.SLOW, calls=0, which=0, stages=1)
     state.teardown()
     assert state.tally.struck[Fault.SLOW] == 2
+
+
+def test_a_heartbeat_during_which_another_run_is_slow_is_slow_as_well() -> None:
+    """The third of them."""
+    state = One()
+    state.begin(kinds=[Kind.FIRST], max_receives=1, put_off=None)
+    state.carry_on(which=0)
+    for fault, seconds in ((Fault.MEANWHILE, 1.0), (Fault.SLOW, 1.0), (Fault.KILLED_BEFORE, 25.0)):
+        state.wait_with_a_fault(fault=fault, calls=0, seconds=seconds)
+    state.teardown()
+    assert state.tally.struck[Fault.MEANWHILE] == state.tally.struck[Fault.SLOW] == 1

@@ -87,7 +87,10 @@ class Process:
                 self.stopped = False
             case Fault.MEANWHILE:
                 self._world.faults.strike(fault)
+                began = self._world.clock.now
                 self._world.meanwhile(self)
+                # A slow call of the other one makes this one slow, too.
+                self.excused |= self._world.clock.now - began > LIMITS.visibility_seconds / 2
         self.must_live()
         return fault
 
