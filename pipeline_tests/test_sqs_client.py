@@ -18,7 +18,7 @@ from pipeline.errors import (
 )
 from pipeline.feeds.user_logins import FEED
 from pipeline.resources.sqs import SqsQueue
-from pipeline.resources.sqs_client import Endpoint, make_client
+from pipeline.resources.sqs_client import Endpoint, _embedded_session, make_client
 from pipeline_tests.outside_world import refusing, silent_port, unused_port
 from pipeline_tests.queue_fixtures import client_for
 from pipeline_tests.samples import small
@@ -155,6 +155,17 @@ def test_an_endpoint_that_never_answers_is_given_up_after_three_attempts() -> No
             SqsQueue(client, FEED)
 
     assert len(requests) == 3
+
+
+def test_a_client_leaves_nothing_behind_in_the_session_that_all_share() -> None:
+    """A process that lives for months makes one every ten minutes."""
+    endpoint = Endpoint("http://127.0.0.1:1", embedded=True)
+    grown = []
+    for _ in range(2):
+        make_client(endpoint, read_seconds=1).close()
+        loader = _embedded_session().get_component("data_loader")
+        grown.append(len(loader.search_paths))
+    assert grown[0] == grown[1]
 
 
 class TestSettings:

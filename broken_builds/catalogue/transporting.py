@@ -6,7 +6,7 @@ from broken_builds.build import Build, Edit, Oracle
 
 _CLIENT: Final = "pipeline/transport/client.py"
 _WIRE: Final = "pipeline/transport/wire.py"
-_REFUSED: Final = "test_transport.py::TestTls::test_one_that_does_not_hold_is_refused"
+_REFUSED: Final = "test_transport_wire.py::TestTls::test_one_that_does_not_hold_is_refused"
 _ALIKE: Final = "test_transport.py::test_it_makes_of_an_answer_what_boto3_makes_of_it"
 
 BUILDS: Final = (
@@ -49,7 +49,7 @@ BUILDS: Final = (
         "lean-key-of-yesterday",
         "signs with the key of the day on which it began",
         Oracle.RECOVERY,
-        test="test_transport.py::TestSignature"
+        test="test_transport_signature.py::TestSignature"
         "::test_the_next_day_and_the_next_secret_have_keys_of_their_own",
         edits=(
             Edit(

@@ -1,12 +1,11 @@
-"""The boto3 client: where SQS is, how long to wait for it, and what its refusals mean."""
+"""The clients of SQS: where it is, how long to wait for it, and what its refusals mean."""
 
 import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
@@ -143,8 +142,12 @@ def _make(
     )
     region = "us-east-1" if endpoint.embedded else endpoint.region
     try:
-        return boto3.Session(botocore_session=session, region_name=region).client(
-            "sqs", endpoint_url=endpoint.url, config=config
+        # What a session of boto3 does, which would leave handlers on this one each time.
+        return cast(
+            "SQSClient",
+            session.create_client(
+                "sqs", region_name=region, endpoint_url=endpoint.url, config=config
+            ),
         )
     except ValueError:
         raise SettingsError(

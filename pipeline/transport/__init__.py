@@ -1,1 +1,1 @@
-"""The lean transport: SQS's three hot calls at a tenth of boto3's cost; docs/decisions/0014."""
+"""The lean transport: SQS's three hot calls at a fifth of boto3's cost; docs/decisions/0014."""

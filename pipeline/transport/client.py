@@ -37,10 +37,7 @@ if TYPE_CHECKING:
 
 _OK: Final = 200
 _NO_SUCCESS: Final = 300
-_UNSIGNED: Final = (
-    ("user-agent", "sqs-postgres-pipeline"),
-    ("expect", ""),  # libcurl would ask first, and wait, before it sends a large body
-)
+_UNSIGNED: Final = ("user-agent", "sqs-postgres-pipeline")
 _HEADERS: Final = {
     "content-type": "application/x-amz-json-1.0",
     # SQS is to tell its errors by the codes that it had before it spoke JSON.
@@ -213,7 +210,7 @@ class LeanClient:
     def _post(self, headers: dict[str, str], body: bytes) -> Answer:
         credentials = self._credentials.get_frozen_credentials()
         signed = self._signer.sign(headers, body, credentials, time.time())
-        return self._wire.post([*signed.items(), *_UNSIGNED], body)
+        return self._wire.post([*signed.items(), _UNSIGNED], body)
 
 
 class _Call:

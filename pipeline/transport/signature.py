@@ -7,7 +7,7 @@ anew for each call is worked out once here: only the time, the body and the toke
 import hashlib
 import hmac
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -29,15 +29,15 @@ def host_of(url: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """A key that signs for one day.
+    """A key that signs for one day; it shows in no representation.
 
     Attributes:
         made_of: The secret and the day.
         key: What signs.
     """
 
-    made_of: tuple[str, str]
-    key: bytes
+    made_of: tuple[str, str] = field(repr=False)
+    key: bytes = field(repr=False)
 
 
 class Signer:

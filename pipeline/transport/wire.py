@@ -6,7 +6,7 @@ libcurl does a request without Python's lock, so that threads do not wait for ea
 import contextlib
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import pycurl
@@ -59,12 +59,12 @@ class Answer:
     Attributes:
         status_code: The HTTP status, by the name that handlers of botocore's events know.
         lines: The headers as they came, with those of interim answers or of a proxy before them.
-        body: As it came.
+        body: As it came. It may hold anybody's data, and shows in no representation.
     """
 
     status_code: int
-    lines: list[bytes]
-    body: bytes
+    lines: list[bytes] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
