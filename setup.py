@@ -54,6 +54,15 @@ SERVE = [
     "prometheus-client>=0.26,<0.27",
 ]
 
+# Warm workers: Dagster's runs in Celery workers that are already there (docs/scaling-out.md).
+CELERY = [
+    "dagster-celery>=0.29.27,<0.30",
+    "celery[redis,sqs]>=5.5,<6",
+]
+
+# Runs as pods; runs as ECS tasks need no more than dagster-aws.
+K8S = ["dagster-k8s>=0.29.27,<0.30"]
+
 TEST = [
     "pytest>=9.2,<10",
     "pytest-xdist>=3.8,<4",  # the tests wait as much as they work: two at a time take half as long
@@ -72,6 +81,9 @@ CHECK = [
     "types-pycurl>=7.49,<8",
 ]
 
+# Draws the benchmarks' pictures.
+BENCH = ["matplotlib>=3.10,<4"]
+
 # Installs the package itself without build isolation, which would fetch an unpinned one.
 BUILD = ["setuptools>=77"]
 
@@ -88,9 +100,11 @@ setup(
     extras_require={
         "local": LOCAL,
         "serve": SERVE,
+        "celery": CELERY,
+        "k8s": K8S,
         "test": TEST,
         "check": CHECK,
-        "dev": [*LOCAL, *SERVE, *TEST, *CHECK, *BUILD],
+        "dev": [*LOCAL, *SERVE, *CELERY, *K8S, *TEST, *CHECK, *BENCH, *BUILD],
     },
     entry_points={"console_scripts": ["pipeline = pipeline.cli:main"]},
 )
