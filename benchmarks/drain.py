@@ -6,13 +6,14 @@ least calls, which ask for no attributes of a message, holds what the attributes
 which no run could settle anything. The rates are those of this machine at this moment.
 """
 
+import functools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -20,20 +21,18 @@ from benchmarks.bare import receive_and_delete
 from benchmarks.memory import peak_mib
 from benchmarks.threads import in_threads
 from pipeline import feeds
-from pipeline.consume.held import Held
-from pipeline.consume.load import Load, settle
+from pipeline.consume import further, stages
 from pipeline.consume.postgres_warehouse import PostgresWarehouse
-from pipeline.consume.readiness import check_sink
-from pipeline.consume.receive import receive
-from pipeline.consume.settlement import decode_batch
 from pipeline.contract import Feed
 from pipeline.local import services
 from pipeline.masking.key_file import KeyFile
-from pipeline.masking.mask import mask
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.seed import seed
 from pipeline.resources.outside import Outside
 from pipeline.resources.sqs_client import Endpoint, make_clients
+
+_RUN: Final = "benchmark"
+_HOUR: Final = 3600.0  # seconds: the messages end the run, not the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class Round:
 
 
 def drain(
-    messages: Annotated[int, typer.Option(help="Messages in each round.")] = 20_000,
+    messages: Annotated[int, typer.Option(help="Messages in each round.")] = 60_000,
     rounds: Annotated[int, typer.Option(help="Rounds; the median ratio counts.")] = 3,
 ) -> None:
     """Drain generated logins, and receive and delete as many without doing anything else."""
@@ -76,61 +75,60 @@ def drain(
 
 def _round(feed: Feed, outside: Outside, messages: int) -> Round:
     return Round(
-        drain=messages / _timed(drain_once, feed, outside, messages),
+        drain=messages / _timed(drain_in_a_run, feed, outside, messages),
         same=messages / _timed(_same_calls, feed, outside, messages),
         least=messages / _timed(_least_calls, feed, outside, messages),
     )
 
 
 def _timed(
-    work: Callable[[Feed, Outside], None], feed: Feed, outside: Outside, count: int
+    work: Callable[[Feed, Outside, int], None], feed: Feed, outside: Outside, count: int
 ) -> float:
     """Seconds that the work takes over that many freshly seeded messages."""
-    exact = replace(feed, limits=replace(feed.limits, batch_messages=count))
-    queue = outside.queue_for_a_run(exact)
-    seed(queue, generate(exact, Recipe(count=count)), progress=lambda _sent: None)
+    queue = outside.queue_for_a_run(feed)
+    seed(queue, generate(feed, Recipe(count=count)), progress=lambda _sent: None)
     started = time.perf_counter()
-    work(exact, outside)
+    work(feed, outside, count)
     seconds = time.perf_counter() - started
     if left := queue.depth().total:
         raise SystemExit(f"{left} messages were left on the queue: the figure would be wrong")
     return seconds
 
 
-def drain_once(feed: Feed, outside: Outside) -> None:
-    """What a run does, without Dagster: one batch, as large as the feed's limits allow.
+def drain_in_a_run(feed: Feed, outside: Outside, count: int) -> None:
+    """What a run does, without Dagster: batch after batch, until so many messages are settled.
 
     Raises:
         SystemExit: Not all of it was loaded and acknowledged.
     """
-    keyring = check_sink(feed, url=outside.postgres_url, keyring=outside.keyring)
-    queue = outside.queue_for_a_run(feed)
-    held = Held(queue, feed.limits)
-    messages = receive(queue, held, feed.limits)
-    batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
-    masked = replace(batch, frame=mask(feed, batch.frame, keyring))
+    limits = feed.limits
+    patient = replace(limits, run_messages=count, batch_messages=min(count, limits.batch_messages))
+    feed = replace(feed, limits=replace(patient, run_seconds=_HOUR, run_age_seconds=2 * _HOUR))
     warehouse = PostgresWarehouse(feed, outside.postgres_url, outside.keyring)
-    account = settle(Load(feed, masked, keyring, run_id="benchmark"), warehouse)
-    if held.acknowledge() or account.loaded != len(messages):
-        raise SystemExit(f"not everything was loaded and acknowledged: {account}")
+    ports = stages.Ports(warehouse, functools.cache(lambda: outside.queue_for_a_run(feed)))
+    first = stages.load(stages.mask(stages.extract(feed, ports)), _RUN)
+    settled = further.finish(first, _RUN)
+    total = sum(further.go_on(first, settled, _RUN), settled)
+    if total.kept or total.account.loaded != count:
+        raise SystemExit(f"not everything was loaded and acknowledged: {total.account}")
 
 
-def _same_calls(feed: Feed, outside: Outside) -> None:
+def _same_calls(feed: Feed, outside: Outside, count: int) -> None:
     """The calls that a run makes, and nothing done with what they bring."""
     queue = outside.queue_for_a_run(feed)
 
-    def step(count: int) -> int:
-        messages = queue.receive(count)
+    def step(most: int) -> int:
+        messages = queue.receive(most)
         if messages:
             queue.delete(messages)
         return len(messages)
 
-    in_threads(step, messages=feed.limits.batch_messages, threads=feed.limits.receivers)
+    in_threads(step, messages=count, threads=feed.limits.receivers)
 
 
-def _least_calls(feed: Feed, outside: Outside) -> None:
+def _least_calls(feed: Feed, outside: Outside, count: int) -> None:
     """Calls that ask for as little as SQS allows."""
     limits = feed.limits
     _, hot = make_clients(outside.endpoint, read_seconds=30, connections=limits.receivers)
     url = outside.queue_for_a_run(feed).url
-    receive_and_delete(hot, url, messages=limits.batch_messages, threads=limits.receivers)
+    receive_and_delete(hot, url, messages=count, threads=limits.receivers)

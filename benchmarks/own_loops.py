@@ -1,7 +1,6 @@
 """Ours beside what people write: the whole data plane, and what it can at most load and mask."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Final
 import psycopg
 from psycopg import sql
 
-from benchmarks.drain import drain_once
+from benchmarks.drain import drain_in_a_run
 from benchmarks.loops import Prepare, Task
 from pipeline import feeds
 from pipeline.consume.batch import Decoded
@@ -30,21 +29,14 @@ COPIED: Final = "benchmark.copied"
 
 
 def _ours(task: Task) -> Callable[[], object]:
-    """Batch after batch as runs do it, in a process that is warm: it has looked at all once."""
+    """Batch after batch as a run does it, in a process that is warm: it has looked at all once."""
     feed = feeds.find("user_logins")
     endpoint = Endpoint(task.endpoint, embedded=True)
     outside = Outside(endpoint, task.postgres_url, KeyFile(Path(task.keyring)))
     check_sink(feed, url=outside.postgres_url, keyring=outside.keyring)
     outside.queue_for_a_run(feed)
 
-    def work() -> None:
-        left = task.messages
-        while left:
-            batch = min(left, feed.limits.batch_messages)
-            drain_once(replace(feed, limits=replace(feed.limits, batch_messages=batch)), outside)
-            left -= batch
-
-    return work
+    return partial(drain_in_a_run, feed, outside, task.messages)
 
 
 def _mask(task: Task) -> Callable[[], object]:

@@ -13,7 +13,7 @@ FEED: Final = "user_logins"
 """The feed that is copied. It is driven itself: the REST service and the commands know it."""
 
 BATCH: Final = 1_500
-"""Messages of a run, at most."""
+"""Messages of a batch, at most."""
 
 _COPIES: Final = ("_b", "_c")
 
@@ -23,6 +23,8 @@ _COPIES: Final = ("_b", "_c")
 _LIMITS: Final = Limits(
     batch_messages=BATCH,
     receive_seconds=10.0,
+    run_messages=6 * BATCH,
+    run_seconds=8.0,
     receivers=3,
     visibility_seconds=12,
     hold_seconds=40,

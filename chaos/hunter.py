@@ -14,6 +14,7 @@ _AIMS: Final = {
     Moment.MASKING: 15,
     Moment.LOADING: 25,
     Moment.ACKNOWLEDGING: 25,
+    Moment.REPEATING: 25,
 }
 _PATIENCE: Final = 20.0  # seconds; then any moment will do at which messages are held
 
@@ -38,7 +39,7 @@ class Hunter:
         self._seen: set[str] = set()
         self._taken: set[str] = set()
         self._owing: set[str] = set()
-        self._before: dict[str, int | None] = {}
+        self._before: dict[tuple[str, Moment], int | None] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -95,16 +96,16 @@ class Hunter:
     def _holds(self, worker: Worker, living: list[Worker]) -> bool:
         """Whether it holds messages for certain.
 
-        While it receives, that is known if it is the only one of its feed that does, and more
-        are in flight than when it began.
+        While it receives, or goes on with further batches, that is known if it is the only one of
+        its feed that does, and more are in flight than when it began.
         """
         if worker.moment in IN_HAND:
             return True
         alike = [
             each for each in living if (each.feed, each.moment) == (worker.feed, worker.moment)
         ]
-        if worker.moment is not Moment.RECEIVING or len(alike) > 1:
+        if worker.moment not in {Moment.RECEIVING, Moment.REPEATING} or len(alike) > 1:
             return False
         now = self._in_flight(worker.feed)
-        before = self._before.setdefault(worker.run_id, now)
+        before = self._before.setdefault((worker.run_id, worker.moment), now)
         return None not in {now, before} and now > before  # type: ignore[operator] # neither is None

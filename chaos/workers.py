@@ -24,6 +24,7 @@ class Moment(StrEnum):
     MASKING = "masking"
     LOADING = "loading"
     ACKNOWLEDGING = "acknowledging"
+    REPEATING = "settling further batches"
     CHECKING = "checking afterwards"
 
 
@@ -35,6 +36,7 @@ _STEPS: Final = {
     "mask": Moment.MASKING,
     "load": Moment.LOADING,
     "acknowledge": Moment.ACKNOWLEDGING,
+    "repeat": Moment.REPEATING,
 }
 
 

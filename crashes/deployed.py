@@ -30,6 +30,7 @@ POISON: Final = "poison"
 
 _LIMITS: Final = Limits(
     batch_messages=BATCH,
+    run_messages=BATCH,
     receivers=2,
     receive_seconds=20.0,
     visibility_seconds=VISIBILITY,

@@ -34,6 +34,9 @@ _VISIBILITY_LIMIT = 43_200  # seconds: SQS's own limit, 12 hours
 MOST_HELD = 100_000
 """Messages that a feed's runs may hold together: past 120,000 in flight SQS delivers none."""
 
+SIDE_BY_SIDE = 2
+"""Batches that one run has in hand at once: one is received while the other is settled."""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -80,10 +83,12 @@ class Limits:
     """How a feed's queue is worked off.
 
     Attributes:
-        batch_messages: Messages that one run takes at most.
-        batch_bytes: Bytes of message bodies that one run takes at most.
-        receive_seconds: Seconds that one run goes on receiving at most.
-        receivers: Threads that receive and acknowledge.
+        batch_messages: Messages of one batch at most.
+        batch_bytes: Bytes of message bodies of one batch at most.
+        receive_seconds: Seconds for which one batch goes on receiving at most.
+        run_messages: Messages that one run settles at most, batch after batch.
+        run_seconds: Seconds after which a run begins no further batch.
+        receivers: Threads that receive a batch at most, and that acknowledge it.
         visibility_seconds: How long SQS hides a received message; a heartbeat renews it at half.
         hold_seconds: How long a run may hold a message at all; then the heartbeat lets go.
         linger_seconds: How long a depth below `linger_messages` waits for company.
@@ -95,6 +100,8 @@ class Limits:
     batch_messages: int = 20_000
     batch_bytes: int = 128 * 2**20
     receive_seconds: float = 60.0
+    run_messages: int = 200_000
+    run_seconds: float = 60.0
     receivers: int = 8
     visibility_seconds: int = 120
     hold_seconds: int = 900
@@ -110,15 +117,18 @@ class Limits:
                 yield name, "must be positive"
         if self.batch_bytes < _LARGEST_MESSAGE:
             yield "batch_bytes", f"must be at least {_LARGEST_MESSAGE}, the largest message of SQS"
-        if self.max_runs * self.batch_messages > MOST_HELD:
-            yield "max_runs", f"times batch_messages must be at most {MOST_HELD}"
+        if SIDE_BY_SIDE * self.max_runs * self.batch_messages > MOST_HELD:
+            most = MOST_HELD // SIDE_BY_SIDE
+            yield "max_runs", f"times batch_messages must be at most {most}"
+        if self.run_messages < self.batch_messages:
+            yield "run_messages", "must be at least batch_messages"
         for name in ("visibility_seconds", "hold_seconds"):  # also of all extensions together
             if getattr(self, name) > _VISIBILITY_LIMIT:
                 yield name, f"must be at most {_VISIBILITY_LIMIT}, the limit of SQS"
         if self.hold_seconds < self.visibility_seconds + self.receive_seconds:
             yield "hold_seconds", "must cover visibility_seconds and receive_seconds"
-        if self.run_age_seconds < self.hold_seconds:
-            yield "run_age_seconds", "must be at least hold_seconds"
+        if self.run_age_seconds < self.run_seconds + self.hold_seconds:
+            yield "run_age_seconds", "must cover run_seconds and hold_seconds"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,8 @@ _DAGSTERS: Final = {
 PREFIXES: Final = (
     *("ingest_", "seed_", "send_", "extract_", "mask_", "load_", "acknowledge_", "dead_letters"),
     *("unmask_", "ask_", "forget_", "erase_", "rotate_", "renew_", "redrive_", "purge_", "look_"),
-    *("enrich_", "plan_", "fetch_", "refresh_", "retry_", "canary", "check_", "start_up"),
+    *("enrich_", "repeat_", "plan_", "fetch_", "refresh_", "retry_", "canary", "check_"),
+    "start_up",
 )
 """What the names of our jobs, ops and assets begin with."""
 

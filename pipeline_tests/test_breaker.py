@@ -196,7 +196,7 @@ def borne(waiting: int) -> float:
         visible.sort(key=received.__getitem__, reverse=True)
         decision = decided(now, len(visible), failed_at)
         for _ in range(decision.runs):
-            most = decision.batch_messages or LIMITS.batch_messages
+            most = decision.most_messages or LIMITS.batch_messages
             for place in visible[:most]:
                 if received[place] == GIVES_UP:
                     return now

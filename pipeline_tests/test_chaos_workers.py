@@ -20,6 +20,7 @@ STEPS = {
     f"{FEED}.mask_{FEED}": Moment.MASKING,
     f"{FEED}.load_{FEED}": Moment.LOADING,
     f"{FEED}.acknowledge_{FEED}": Moment.ACKNOWLEDGING,
+    f"{FEED}.repeat_{FEED}": Moment.REPEATING,
     f"{FEED}_account_adds_up": Moment.CHECKING,
 }
 

@@ -191,8 +191,8 @@ LIMIT_RULES: dict[str, tuple[dict[str, float], str]] = {
         "limits.batch_bytes must be at least 1048576, the largest message of SQS",
     ),
     "more in flight than SQS delivers": (
-        {"batch_messages": 50_001, "max_runs": 2},
-        "limits.max_runs times batch_messages must be at most 100000",
+        {"batch_messages": 25_001, "max_runs": 2},
+        "limits.max_runs times batch_messages must be at most 50000",
     ),
     "hidden for too long": (
         {"visibility_seconds": 43_201, "hold_seconds": 50_000, "run_age_seconds": 50_000},
@@ -207,8 +207,12 @@ LIMIT_RULES: dict[str, tuple[dict[str, float], str]] = {
         "limits.hold_seconds must cover visibility_seconds and receive_seconds",
     ),
     "dead while it still holds": (
-        {"hold_seconds": 2_000, "run_age_seconds": 1_999},
-        "limits.run_age_seconds must be at least hold_seconds",
+        {"run_seconds": 600, "hold_seconds": 1_400, "run_age_seconds": 1_999},
+        "limits.run_age_seconds must cover run_seconds and hold_seconds",
+    ),
+    "a run smaller than its batch": (
+        {"batch_messages": 500, "run_messages": 499},
+        "limits.run_messages must be at least batch_messages",
     ),
 }
 
@@ -269,7 +273,7 @@ def test_broken_limits_are_refused_with_their_rule(limits: dict[str, float], rul
 
 def test_runs_may_hold_as_much_as_is_allowed() -> None:
     """Fault 14."""
-    assert feed(limits=Limits(batch_messages=50_000, max_runs=2)).limits.max_runs == 2
+    assert feed(limits=Limits(batch_messages=25_000, max_runs=2)).limits.max_runs == 2
 
 
 def test_names_of_63_bytes_are_taken() -> None:

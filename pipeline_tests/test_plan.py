@@ -16,7 +16,7 @@ from pipeline_tests.samples import quickly
 NOW: Final = 1_700_000_000.0
 TICK: Final = 5.0
 LIMITS: Final = Limits(
-    batch_messages=100, linger_messages=10, linger_seconds=20.0, max_runs=3, run_age_seconds=1_800
+    batch_messages=50, run_messages=100, linger_messages=10, linger_seconds=20.0, max_runs=3
 )
 
 
@@ -116,7 +116,8 @@ def test_a_run_that_stopped_receiving_long_ago_takes_nothing_but_counts() -> Non
 
 ANY_LIMITS: Final = st.builds(
     Limits,
-    batch_messages=st.integers(1, 1_000),
+    batch_messages=st.just(1),
+    run_messages=st.integers(1, 1_000),
     linger_messages=st.integers(1, 1_000),
     linger_seconds=st.floats(0, 100),
     max_runs=st.integers(1, 5),
@@ -141,7 +142,7 @@ def test_never_more_than_the_limit_nor_than_the_depth_asks_for(tick: Seen, limit
     decision = decide(tick, limits)
     assert decision.runs >= 0
     assert decision.runs == 0 or decision.runs + tick.active <= limits.max_runs
-    assert (decision.runs + tick.receiving - 1) * limits.batch_messages < tick.depth or (
+    assert (decision.runs + tick.receiving - 1) * limits.run_messages < tick.depth or (
         decision.runs == 0
     )
 
@@ -173,10 +174,10 @@ def test_from_the_second_failure_on_one_run_takes_a_few_messages_only() -> None:
     """Fault 16: what fails after the receive costs those few a delivery, not all that wait."""
     long_ago = NOW - 600
     once = decide(seen(10_000, failures=1, failed_at=long_ago), LIMITS)
-    assert (once.runs, once.batch_messages) == (3, None)
+    assert (once.runs, once.most_messages) == (3, None)
     for failures in (2, 3, 8):
         probe = decide(seen(10_000, failures=failures, failed_at=long_ago), LIMITS)
-        assert (probe.runs, probe.batch_messages) == (1, 10)
+        assert (probe.runs, probe.most_messages) == (1, 10)
     waits = decide(seen(10_000, active=1, failures=2, failed_at=long_ago), LIMITS)
     assert (waits.runs, waits.reason) == (
         0,

@@ -56,7 +56,7 @@ class _Care:
     def receive(self) -> list[Message]:
         held = Held(self._queue, self._limits)
         try:
-            return receive(self._queue, held, self._limits)
+            return receive(self._queue, held, self._limits).messages
         finally:
             self.held = held.release()
 
@@ -264,7 +264,7 @@ def test_eight_threads_receive_each_message_of_a_real_queue_once(
         queue.send([Event(f"{n}", json.dumps(n)) for n in range(start, start + 10)])
     held = Held(queue, feed.limits)
 
-    received = receive(queue, held, feed.limits)
+    received = receive(queue, held, feed.limits).messages
 
     assert Counter(each.event_id for each in received) == Counter(f"{n}" for n in range(500))
     assert queue.depth().in_flight == 500

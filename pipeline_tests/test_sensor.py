@@ -168,7 +168,7 @@ def test_a_run_that_is_under_way_will_take_the_messages(
     assert sensor.tick() == (0, "500 waiting; 1 run queued or receiving will take them")
 
 
-RECEIVED = LIMITS.receive_seconds + 60
+RECEIVED = LIMITS.run_seconds + LIMITS.receive_seconds + 60
 """Seconds from its start after which a run no longer receives."""
 
 
@@ -304,13 +304,22 @@ def test_it_needs_no_warehouse(
 
 
 @pytest.mark.parametrize(
-    ("tag", "most"),
-    [("10", 10), ("0", 1), ("", LIMITS.batch_messages), ("999999999", LIMITS.batch_messages)],
+    ("tag", "batch", "run"),
+    [
+        ("10", 10, 10),
+        ("0", 1, 1),
+        ("50000", LIMITS.batch_messages, 50_000),
+        ("", LIMITS.batch_messages, LIMITS.run_messages),
+        ("999999999", LIMITS.batch_messages, LIMITS.run_messages),
+    ],
 )
-def test_a_tag_can_lower_what_a_run_takes_and_never_raise_it(tag: str, most: int) -> None:
+def test_a_tag_can_lower_what_a_run_takes_and_never_raise_it(
+    tag: str, batch: int, run: int
+) -> None:
     """Whoever launches a run by hand may write what they like there."""
     feed = find("user_logins")
-    assert limited(feed, {MOST_MESSAGES: tag}).limits.batch_messages == most
+    limits = limited(feed, {MOST_MESSAGES: tag}).limits
+    assert (limits.batch_messages, limits.run_messages) == (batch, run)
     assert limited(feed, {}) == feed
 
 

@@ -79,6 +79,11 @@ class Client:
         """Forgets a message, which is not hidden by this process any more."""
         self.received = {k: each for k, each in self.received.items() if each != message_id}
 
+    def forget(self) -> None:
+        """Forgets what was received: a batch is over."""
+        self.received.clear()
+        self.bodies.clear()
+
     def get_queue_url(self, **given: object) -> Answer:
         """GetQueueUrl."""
         return self._call("GetQueueUrl", given)

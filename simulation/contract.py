@@ -14,6 +14,8 @@ from pipeline.types import Integer, Text, Timestamp
 LIMITS: Final = Limits(
     batch_messages=6,
     receive_seconds=20.0,
+    run_messages=15,
+    run_seconds=100.0,
     receivers=1,  # one thread at a time: a schedule is the same whenever it is run
     visibility_seconds=60,
     hold_seconds=300,

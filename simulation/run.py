@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from pipeline.consume import stages
 from pipeline.consume.batch import Decoded, Reject
+from pipeline.consume.further import Budget
 from pipeline.consume.stages import InHand, Ports
 from pipeline.contract import Feed
 from pipeline.enrichment import Record
@@ -47,7 +49,7 @@ class Run:
         began: When it began to receive, once it has.
         ended: When it ended.
         stage_began: When its latest stage began.
-        given_back: The bodies of what its enrichment was put off for.
+        given_back: The bodies of what the enrichment of its batch was put off for.
     """
 
     def __init__(self, world: "World", run_id: str, feed: Feed) -> None:
@@ -60,6 +62,7 @@ class Run:
         self._world = world
         self._busy = False
         self._hand: InHand | None = None
+        self._budget: Budget | None = None
         self._feed = enriched(feed, self._enrich) if world.enriches else feed
         self.given_back: set[str] = set()
 
@@ -96,8 +99,7 @@ class Run:
         world = self._world
         match self.stage:
             case Stage.EXTRACT:
-                self._hand = stages.extract(self._feed, self._ports())
-                self.stage = Stage.ENRICH if world.enriches else Stage.MASK
+                self._extract()
             case Stage.ENRICH:
                 self._hand = stages.enrich(before := self._in_hand())
                 self.given_back |= _bodies(before.batch) - _bodies(self._hand.batch)
@@ -116,7 +118,7 @@ class Run:
                 if self._in_hand().suspects:
                     self.stage = Stage.ISOLATE
                 else:
-                    self._end(Stage.DONE)
+                    self._go_on_or_end()
             case Stage.ISOLATE:
                 world.tally.came["settled apart"] += 1
                 # What SQS has refused for good to delete of the others, in the stage before.
@@ -126,7 +128,32 @@ class Run:
                 if self._in_hand().held.seconds_left > LIMITS.visibility_seconds:
                     self._settles(self.client.bodies - self.given_back)
                     self._deletes(kept=refused)
-                self._end(Stage.DONE)
+                self._go_on_or_end()
+
+    def _extract(self) -> None:
+        """Receives the run's first batch, or a further one."""
+        clock, feed = self.process.clock, self._feed
+        if self._budget is None:
+            self._hand = stages.extract(feed, self._ports())
+            self._budget = Budget(feed.limits, clock, len(self.client.received))
+        elif not (most := self._budget.next_batch()):
+            self._end(Stage.DONE)
+            return
+        else:
+            limited = replace(feed, limits=replace(feed.limits, batch_messages=most))
+            self._hand = stages.extract(limited, self._ports())
+            self._budget.spend(len(self.client.received))
+            self._world.tally.came["further batches"] += 1
+        self.stage = Stage.ENRICH if self._world.enriches else Stage.MASK
+
+    def _go_on_or_end(self) -> None:
+        """What a run does once a batch is acknowledged."""
+        if not self._in_hand().more:
+            self._end(Stage.DONE)
+            return
+        self.client.forget()
+        self.given_back.clear()
+        self.stage = Stage.EXTRACT
 
     def _ports(self) -> Ports:
         world = self._world

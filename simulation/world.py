@@ -27,7 +27,8 @@ from simulation.run import Run, Stage
 from simulation.tally import Tally
 from simulation.warehouse import Store
 
-_START_SECONDS: Final = 60.0  # as the sensor has it
+# As the sensor has it.
+_RECEIVES_SECONDS: Final = LIMITS.run_seconds + LIMITS.receive_seconds + 60.0
 _RETENTION: Final = {"MessageRetentionPeriod": str(contract.RETENTION_DAYS * 86_400)}
 
 
@@ -180,9 +181,7 @@ class World:
                 now=now,
                 depth=self.queues.get(NARROW.queue).count(Place.READY),
                 active=len(active),
-                receiving=sum(
-                    now - r.launched < LIMITS.receive_seconds + _START_SECONDS for r in active
-                ),
+                receiving=sum(now - r.launched < _RECEIVES_SECONDS for r in active),
                 failures=self._failures,
                 failed_at=self._failed_at,
                 waiting_since=self._waiting_since,

@@ -1,18 +1,17 @@
 """A feed as Dagster shows it: an asset made of its ops, its job, its sensor and its checks."""
 
-import statistics
-from dataclasses import replace
+import functools
+from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
 
-from pipeline.consume import stages
-from pipeline.consume.batch import NOTHING
-from pipeline.consume.calls import Outcome
+from pipeline.consume import further, stages
 from pipeline.consume.checks import checks
-from pipeline.consume.metadata import column_schema, preview
+from pipeline.consume.metadata import column_schema, metadata
 from pipeline.consume.postgres_warehouse import PostgresWarehouse
 from pipeline.consume.sensor import depth_sensor, limited
+from pipeline.consume.settled import Settled
 from pipeline.consume.stages import InHand
 from pipeline.contract import Feed
 from pipeline.crash_points import CrashPoint, reach
@@ -21,9 +20,16 @@ from pipeline.resources import postgres
 from pipeline.resources.outside_resource import OutsideResource
 from pipeline.warehouse.log_settings import find_risks
 
-_KEPT: Final = "SQS kept %d messages; their redelivery will be harmless"
 _HOLDS: Final = "pipeline/holds"
 """The tag of runs that hold messages: `dagster.yaml` limits how many there are at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A batch that is settled and acknowledged, and what became of it."""
+
+    hand: InHand
+    settled: Settled
 
 
 def ingest(feed: Feed) -> dg.Definitions:
@@ -34,7 +40,7 @@ def ingest(feed: Feed) -> dg.Definitions:
         # The asset's checks come along.
         selection=dg.AssetSelection.assets(asset.key),
         tags={_HOLDS: "a batch"},
-        description=f"Moves a batch of {feed.name} from {feed.queue} to {feed.table}.",
+        description=f"Moves {feed.name}, batch after batch, from {feed.queue} to {feed.table}.",
     )
     return dg.Definitions(
         assets=[asset],
@@ -45,7 +51,8 @@ def ingest(feed: Feed) -> dg.Definitions:
 
 
 def _asset(feed: Feed) -> dg.AssetsDefinition:
-    extract, masked, load, acknowledge = _extract(feed), _mask(feed), _load(feed), _ack(feed)
+    extract, masked, load = _extract(feed), _mask(feed), _load(feed)
+    acknowledge, repeat = _ack(feed), _repeat(feed)
     enriched = None if feed.enrichment is None else _enrich(feed)
 
     @dg.graph_asset(
@@ -61,7 +68,7 @@ def _asset(feed: Feed) -> dg.AssetsDefinition:
     )
     def the_asset() -> dg.MaterializeResult[None]:
         extracted = extract() if enriched is None else enriched(extract())
-        result: dg.MaterializeResult[None] = acknowledge(load(masked(extracted)))
+        result: dg.MaterializeResult[None] = repeat(acknowledge(load(masked(extracted))))
         return result
 
     return the_asset
@@ -74,7 +81,8 @@ def _extract(feed: Feed) -> dg.OpDefinition:
             world = outside.reach()
             _warn_of_log(context, feed, world.postgres_url)
             warehouse = PostgresWarehouse(feed, world.postgres_url, world.keyring)
-        ports = stages.Ports(warehouse, lambda: world.queue_for_a_run(feed))
+        # One queue for all batches: it keeps its connections.
+        ports = stages.Ports(warehouse, functools.cache(lambda: world.queue_for_a_run(feed)))
         hand = stages.extract(limited(feed, context.run.tags), ports)
         batch = hand.batch
         if hand.suspects:
@@ -148,55 +156,40 @@ def _ack(feed: Feed) -> dg.OpDefinition:
         name=f"acknowledge_{feed.name}",
         description="Deletes the batch from the queue, now that it is committed.",
     )
-    def acknowledge(context: dg.OpExecutionContext, hand: InHand) -> dg.MaterializeResult[None]:
-        if left := stages.acknowledge(hand):
-            context.log.warning(_KEPT, left)
+    def acknowledge(context: dg.OpExecutionContext, hand: InHand) -> Finished:
+        finished = Finished(hand, further.finish(hand, context.run_id))
         if hand.suspects:
-            apart, kept = stages.isolate(hand, context.run_id)
-            context.log.info("settled apart: %s", apart)
-            if kept:
-                context.log.warning(_KEPT, kept)
-            left += kept
-            hand = replace(hand, account=(hand.account or NOTHING) + apart)
-        result: dg.MaterializeResult[None] = dg.MaterializeResult(
-            metadata=_metadata(feed, hand, left)
-        )
-        reach(CrashPoint.BEFORE_SUCCESS)
-        return result
+            context.log.info("settled apart: %s", finished.settled.apart)
+        _warn_of_kept(context, finished.settled)
+        return finished
 
     return acknowledge
 
 
-def _metadata(feed: Feed, hand: InHand, left: int) -> dict[str, dg.MetadataValue | float | int]:
-    account = hand.account or NOTHING
-    seconds = hand.seconds
-    entries = [*hand.batch.entries, *(reject.entry for reject in hand.batch.rejects)]
-    ages = [
-        (entry.message.received_at - entry.message.sent_at).total_seconds() for entry in entries
-    ]
-    return {
-        "rows": account.loaded,
-        "received": account.received,
-        "duplicate": account.duplicate,
-        "quarantined": account.quarantined.total(),
-        **{f"quarantined/{reason}": n for reason, n in sorted(account.quarantined.items())},
-        "released": account.released,
-        "not acknowledged": left,
-        "unknown fields dropped": hand.batch.unknown,
-        "messages per second": round(account.received / max(sum(seconds.values()), 1e-9), 1),
-        **{f"seconds/{stage}": round(value, 3) for stage, value in seconds.items()},
-        **({} if hand.outcome is None else _enriched(hand.outcome)),
-        "oldest age on arrival (s)": round(max(ages, default=0.0), 3),
-        "median age on arrival (s)": round(statistics.median(ages), 3) if ages else 0.0,
-        "preview": preview(feed, hand.batch.frame),
-        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(feed)),
-    }
+def _repeat(feed: Feed) -> dg.OpDefinition:
+    @dg.op(
+        name=f"repeat_{feed.name}",
+        description="Settles batch after batch in the same way, while messages wait and the run"
+        " has time.",
+    )
+    def repeat(context: dg.OpExecutionContext, finished: Finished) -> dg.MaterializeResult[None]:
+        total = finished.settled
+        for settled in further.go_on(finished.hand, total, context.run_id):
+            total += settled
+            context.log.info(
+                "batch %d: %s; in all %s", total.batches, settled.account, total.account
+            )
+            _warn_of_kept(context, settled)
+        seconds = finished.hand.ports.clock.monotonic() - finished.hand.began
+        result: dg.MaterializeResult[None] = dg.MaterializeResult(
+            metadata=metadata(feed, total, seconds)
+        )
+        reach(CrashPoint.BEFORE_SUCCESS)
+        return result
+
+    return repeat
 
 
-def _enriched(outcome: Outcome) -> dict[str, float | int]:
-    return {
-        "enriched": len(outcome.rows),
-        "enrichment failed": len(outcome.failures),
-        "enrichment attempts": outcome.attempts,
-        "enrichment median (ms)": round(outcome.median_ms, 3),
-    }
+def _warn_of_kept(context: dg.OpExecutionContext, settled: Settled) -> None:
+    if settled.kept:
+        context.log.warning("SQS kept %d messages; their redelivery will be harmless", settled.kept)

@@ -1,15 +1,17 @@
 """How a feed's table is shown in Dagster: its columns, and a few masked rows."""
 
+import statistics
+
 import dagster as dg
 import pandas as pd
 
+from pipeline.consume.settled import SAMPLE_ROWS, Enriched, Settled
 from pipeline.contract import Feed
 from pipeline.masking.policies import Keep
 from pipeline.scrubbing import scrub
 from pipeline.warehouse.tables import column_types
 
 _Shown = str | int | float | bool | None
-_ROWS = 5
 _LETTERS = 1_000  # a longer text is not shown: half a value would not be known for one
 _WITHHELD = "(personal, kept in the table only)"
 
@@ -31,6 +33,40 @@ def column_schema(feed: Feed) -> dg.TableSchema:
     )
 
 
+def metadata(
+    feed: Feed, total: Settled, seconds: float
+) -> dict[str, dg.MetadataValue | float | int]:
+    """What a run shows of the batches that it has settled in so many seconds."""
+    account, ages = total.account, total.ages
+    return {
+        "rows": account.loaded,
+        "received": account.received,
+        "duplicate": account.duplicate,
+        "quarantined": account.quarantined.total(),
+        **{f"quarantined/{reason}": n for reason, n in sorted(account.quarantined.items())},
+        "released": account.released,
+        "batches": total.batches,
+        "not acknowledged": total.kept,
+        "unknown fields dropped": total.unknown,
+        "messages per second": round(account.received / max(seconds, 1e-9), 1),
+        **{f"seconds/{stage}": round(value, 3) for stage, value in total.seconds.items()},
+        **({} if total.enriched is None else _enriched(total.enriched)),
+        "oldest age on arrival (s)": round(max(ages, default=0.0), 3),
+        "median age on arrival (s)": round(statistics.median(ages), 3) if ages else 0.0,
+        "preview": preview(feed, total.sample),
+        "dagster/column_schema": dg.MetadataValue.table_schema(column_schema(feed)),
+    }
+
+
+def _enriched(enriched: Enriched) -> dict[str, float | int]:
+    return {
+        "enriched": enriched.records,
+        "enrichment failed": enriched.failed,
+        "enrichment attempts": enriched.attempts,
+        "enrichment median (ms)": round(statistics.median(enriched.medians_ms), 3),
+    }
+
+
 def preview(feed: Feed, masked: pd.DataFrame) -> dg.TableMetadataValue:
     """The first rows of a masked frame.
 
@@ -47,7 +83,7 @@ def preview(feed: Feed, masked: pd.DataFrame) -> dg.TableMetadataValue:
     }
     records = [
         dg.TableRecord({str(name): show[str(name)](value) for name, value in row.items()})
-        for row in masked.head(_ROWS).to_dict("records")
+        for row in masked.head(SAMPLE_ROWS).to_dict("records")
     ]
     return dg.MetadataValue.table(records, schema=column_schema(feed))
 

@@ -44,14 +44,14 @@ class Decision:
         runs: How many runs to request.
         reason: What was seen and what follows, for the person who reads the tick.
         waiting_since: What the next tick is to remember.
-        batch_messages: How many messages a run is to take at most, where that is less than the
+        most_messages: How many messages a run is to take at most, where that is less than the
             feed's own limit.
     """
 
     runs: int
     reason: str
     waiting_since: float | None = None
-    batch_messages: int | None = None
+    most_messages: int | None = None
 
 
 def decide(seen: Seen, limits: Limits) -> Decision:
@@ -75,9 +75,9 @@ def decide(seen: Seen, limits: Limits) -> Decision:
 
 
 def _for_depth(seen: Seen, limits: Limits, room: int) -> Decision:
-    """As many runs as there are batches, once there is company enough."""
+    """As many runs as it takes, once there is company enough."""
     depth = f"{seen.depth} waiting"
-    wanted = math.ceil(seen.depth / limits.batch_messages) - seen.receiving
+    wanted = math.ceil(seen.depth / limits.run_messages) - seen.receiving
     if wanted <= 0:
         return Decision(0, f"{depth}; {_runs(seen.receiving)} queued or receiving will take them")
     # A clock that went back must not make anybody wait for longer than the linger.
@@ -95,7 +95,7 @@ def _probe(seen: Seen, depth: str) -> Decision:
     if seen.receiving:
         return Decision(0, f"{depth}; {_runs(seen.receiving)} will show whether runs succeed again")
     reason = f"{depth}; the last {_runs(seen.failures)} failed, requesting 1 with few messages"
-    return Decision(1, reason, batch_messages=_PROBE_MESSAGES)
+    return Decision(1, reason, most_messages=_PROBE_MESSAGES)
 
 
 def _pause(seen: Seen) -> float:

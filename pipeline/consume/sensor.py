@@ -74,7 +74,7 @@ def depth_sensor(feed: Feed, *, job_name: str) -> dg.SensorDefinition:
 
 def limiting(decision: Decision) -> dict[str, str]:
     """The tags with which a run takes no more messages than were decided on."""
-    most = decision.batch_messages
+    most = decision.most_messages
     return {} if most is None else {MOST_MESSAGES: str(most)}
 
 
@@ -83,8 +83,10 @@ def limited(feed: Feed, tags: Mapping[str, str]) -> Feed:
     most = tags.get(MOST_MESSAGES, "")
     if not most.isdecimal():
         return feed
-    count = max(1, min(int(most), feed.limits.batch_messages))
-    return replace(feed, limits=replace(feed.limits, batch_messages=count))
+    limits = feed.limits
+    run = max(1, min(int(most), limits.run_messages))
+    batch = min(run, limits.batch_messages)
+    return replace(feed, limits=replace(limits, batch_messages=batch, run_messages=run))
 
 
 def _seen(context: dg.SensorEvaluationContext, feed: Feed, job_name: str, depth: int) -> Seen:
@@ -143,4 +145,5 @@ def _may_receive(record: dg.RunRecord, feed: Feed) -> bool:
     """Whether a run has yet to receive or may be at it; one that was killed long ago is not."""
     if record.start_time is None:
         return True
-    return time.time() - record.start_time < feed.limits.receive_seconds + _START_SECONDS
+    longest = feed.limits.run_seconds + feed.limits.receive_seconds
+    return time.time() - record.start_time < longest + _START_SECONDS

@@ -4,6 +4,7 @@ What a stage holds when it fails is released, and no value of anybody's data lea
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pipeline.consume.enrich import enrich as add_to_each
 from pipeline.consume.held import Held
 from pipeline.consume.load import Load, settle
 from pipeline.consume.ports import CHANCE, CLOCK, Chance, Clock, Warehouse
-from pipeline.consume.receive import receive
+from pipeline.consume.receive import Received, receive
 from pipeline.consume.settlement import decode_batch
 from pipeline.consume.suspects import part, portions
 from pipeline.contract import Feed
@@ -64,7 +65,9 @@ class InHand:
         held: The receipts, kept alive.
         batch: The messages, decoded; once masked, the frame holds masked values only.
         keyring: The keys.
+        began: When its receiving began, by the clock of the ports.
         seconds: The time that each stage has taken.
+        more: Whether more messages may be waiting.
         suspects: What was received and is not in the batch: delivered often, and never settled.
         outcome: What the enrichment came to, where the feed has one.
         account: What became of the messages, once it is committed.
@@ -75,7 +78,9 @@ class InHand:
     held: Held
     batch: Decoded
     keyring: Keyring
+    began: float
     seconds: dict[str, float]
+    more: bool
     suspects: tuple[Message, ...] = ()
     outcome: Outcome | None = None
     account: Account | None = None
@@ -84,8 +89,45 @@ class InHand:
         return f"InHand({self.batch.received} messages)"
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A batch as it was received.
+
+    Attributes:
+        feed: The contract.
+        ports: The outside.
+        held: The receipts, kept alive.
+        received: The messages.
+        keyring: The keys.
+        began: When its receiving began, by the clock of the ports.
+        seconds: The time that receiving has taken.
+    """
+
+    feed: Feed
+    ports: Ports
+    held: Held
+    received: Received
+    keyring: Keyring
+    began: float
+    seconds: float
+
+
 def extract(feed: Feed, ports: Ports) -> InHand:
     """Makes sure of the warehouse, then receives a batch, decodes and validates it.
+
+    Raises:
+        PipelineError: Whatever was received has been released.
+    """
+    return decode(take(feed, ports))
+
+
+def take(feed: Feed, ports: Ports, over: threading.Event | None = None) -> Taken:
+    """Makes sure of the warehouse, then receives a batch.
+
+    Args:
+        feed: The contract.
+        ports: The outside.
+        over: Set by whoever wants the receiving to end before.
 
     Raises:
         PipelineError: Whatever was received has been released.
@@ -95,16 +137,39 @@ def extract(feed: Feed, ports: Ports) -> InHand:
         keyring = ports.warehouse.check()
         reach(CrashPoint.AFTER_CHECK)
         held = Held(queue := ports.open_queue(), feed.limits, ports.clock)
-        started = ports.clock.monotonic()
+        began = ports.clock.monotonic()
         with held.released_on_failure():
-            received_messages = receive(queue, held, feed.limits, ports.clock)
-            messages, suspects = part(feed, received_messages)
-            received = ports.clock.monotonic()
-            batch = decode_batch(feed, messages, keyring.settlement_key(feed.name))
-            decoded = ports.clock.monotonic()
-            reach(CrashPoint.AFTER_DECODE)
-    seconds = {"receive": received - started, "decode": decoded - received}
-    return InHand(feed, ports, held, batch, keyring, seconds, suspects)
+            received = receive(queue, held, feed.limits, ports.clock, over)
+    return Taken(feed, ports, held, received, keyring, began, ports.clock.monotonic() - began)
+
+
+def decode(taken: Taken) -> InHand:
+    """Decodes and validates what was received.
+
+    Raises:
+        PipelineError: Everything has been released.
+    """
+    feed, clock = taken.feed, taken.ports.clock
+    started = clock.monotonic()
+    with (
+        values_kept_out(feed=feed.name, stage="extract"),
+        taken.held.released_on_failure(),
+    ):
+        messages, suspects = part(feed, taken.received.messages)
+        batch = decode_batch(feed, messages, taken.keyring.settlement_key(feed.name))
+        seconds = {"receive": taken.seconds, "decode": clock.monotonic() - started}
+        reach(CrashPoint.AFTER_DECODE)
+    return InHand(
+        feed=feed,
+        ports=taken.ports,
+        held=taken.held,
+        batch=batch,
+        keyring=taken.keyring,
+        began=taken.began,
+        seconds=seconds,
+        more=taken.received.more,
+        suspects=suspects,
+    )
 
 
 def enrich(hand: InHand) -> InHand:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from pipeline.contract import Feed
+from pipeline.contract import SIDE_BY_SIDE, Feed
 from pipeline.errors import QueueError, SettingsError
 from pipeline.local.services import ensure_running, local_folder
 from pipeline.masking.keyring import KeyStore
@@ -164,7 +164,8 @@ class Outside:
             check_environment(client, feed, queue.url, self.environment)
 
     def _clients_for_a_run(self, feed: Feed) -> "tuple[SQSClient, SQSClient | LeanClient]":
-        connections = feed.limits.receivers + 1
+        # One batch is received while another is acknowledged, and each has a heartbeat.
+        connections = SIDE_BY_SIDE * (feed.limits.receivers + 1)
         return make_clients(self.endpoint, read_seconds=_RUN_SECONDS, connections=connections)
 
 
