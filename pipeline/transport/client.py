@@ -15,6 +15,7 @@ from botocore.exceptions import NoCredentialsError
 from botocore.hooks import first_non_none_response
 from botocore.httpsession import get_cert_path
 from botocore.parsers import ResponseParserError, create_parser
+from botocore.retries.quota import RetryQuota
 from botocore.utils import get_environ_proxies
 
 from pipeline.transport.signature import Signer
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     )
 
 _OK: Final = 200
+# What botocore's budget for retries holds, of which each call that goes well gives one back.
+_BUDGET: Final = RetryQuota.INITIAL_CAPACITY
 _NO_SUCCESS: Final = 300
 _UNSIGNED: Final = ("user-agent", "sqs-postgres-pipeline")
 _HEADERS: Final = {
@@ -144,6 +147,7 @@ class LeanClient:
         self._credentials = credentials
         self._signer = signer
         self._wire = wire
+        self._owed = 0  # calls that go well, of which botocore is yet to be told
         self.url = wire.url
 
     @classmethod
@@ -190,22 +194,31 @@ class LeanClient:
         self, operation: _Operation[_Plain], request: Mapping[str, object]
     ) -> _Plain | dict[str, Any]:
         body = msgspec.json.encode(request)
-        call = _Call(self._client, operation.name)
+        call: _Call | None = None
         while True:
             try:
                 answer = self._post(operation.headers, body)
             except FAILURES as failure:
+                call = call or self._in_trouble(operation.name)
                 if not call.goes_on_after(failure):
                     raise
                 continue
             plain = operation.read(answer.body) if answer.status_code == _OK else None
             if plain is not None:
-                call.end(answer, {})
+                if self._owed:
+                    self._owed -= 1
+                    (call or _Call(self._client, operation.name)).end(answer, {})
                 return plain
+            call = call or self._in_trouble(operation.name)
             parsed = call.parse(answer)
             if not call.goes_on_after(answer, parsed):
                 call.end(answer, parsed)
                 return parsed
+
+    def _in_trouble(self, operation: str) -> "_Call":
+        """A call of which botocore is told; from here on its budget may be less than full."""
+        self._owed = _BUDGET
+        return _Call(self._client, operation)
 
     def _post(self, headers: dict[str, str], body: bytes) -> Answer:
         credentials = self._credentials.get_frozen_credentials()
@@ -217,7 +230,8 @@ class _Call:
     """A call with all its attempts, of which botocore is told as of one of its own.
 
     It is told by events of the client: `needs-retry`, which its retry mode answers, and
-    `after-call`, at which it counts what retries have cost and finds the error's code.
+    `after-call`, at which it counts what retries have cost and finds the error's code. To tell it
+    costs more than the call: of one that went well it hears only while its budget is not full.
     """
 
     def __init__(self, client: "SQSClient", operation: str) -> None:
