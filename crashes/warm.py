@@ -17,6 +17,7 @@ from typing import Final
 
 # What a run worker imports between its start and its first op. No threads come of it: a fork
 # takes along only the one that it is made in.
+import pandas as pd  # noqa: F401 - the pipeline imports it late, and so each fork would
 from dagster._cli import create_dagster_cli
 
 import crashes.deployed  # noqa: F401 - what the run executes

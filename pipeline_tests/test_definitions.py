@@ -175,12 +175,6 @@ def test_the_safeguards_stand_on_the_command_line(tmp_path: Path) -> None:
     assert told.splitlines()[-1] == GUARDED
 
 
-def test_the_command_line_is_quick_to_import() -> None:
-    heavy = "{'dagster', 'pandas', 'numpy', 'boto3', 'uvicorn'}"
-    program = f"import sys, pipeline.cli; print(sorted({heavy} & set(sys.modules)))"
-    assert run("-c", program).strip() == "[]"
-
-
 def test_dagster_finds_the_definitions_by_the_workspace_file(tmp_path: Path) -> None:
     told = run(
         "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml",

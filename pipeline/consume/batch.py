@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
-
-import pandas as pd
+from typing import TYPE_CHECKING, Final
 
 from pipeline.masking.vault import VaultRow
 from pipeline.messages import Message
 from pipeline.reasons import Reason
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EVIDENCE: Final = 10
 """So many records of a batch, and no others, that fail alike: then it is not the records."""
@@ -64,7 +65,7 @@ class Decoded:
         vault: What the vault is to keep of it, sealed, once it is masked.
     """
 
-    frame: pd.DataFrame = field(repr=False)
+    frame: "pd.DataFrame" = field(repr=False)
     entries: tuple[Entry, ...]
     rejects: tuple[Reject, ...]
     received: int

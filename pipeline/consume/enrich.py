@@ -12,9 +12,7 @@ import time
 from collections.abc import Collection, Coroutine, Iterator
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from pipeline.consume.batch import EVIDENCE, Decoded, Entry, Reject
 from pipeline.consume.calls import Outcome, call_each
@@ -24,6 +22,9 @@ from pipeline.enrichment import Record
 from pipeline.errors import EnrichmentError
 from pipeline.messages import Message
 from pipeline.reasons import Reason
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOOK = 0.2  # seconds: a thread that waits does not notice a signal that another one took
 _ENDS = (SystemExit, KeyboardInterrupt)  # what asyncio lets out of a loop, from any task
@@ -118,8 +119,12 @@ def _sort(
     return rejects, put_off
 
 
-def _frame(feed: Feed, frame: pd.DataFrame, outcome: Outcome, *, kept: list[int]) -> pd.DataFrame:
+def _frame(
+    feed: Feed, frame: "pd.DataFrame", outcome: Outcome, *, kept: list[int]
+) -> "pd.DataFrame":
     """The rows that go on, with what was added."""
+    import pandas as pd  # noqa: PLC0415 - late, as in pipeline.masking.mask
+
     names = [each.name for each in feed.fields if each.enriched]
     nothing = (None,) * len(names)
     values = [row.values if (row := outcome.rows.get(at)) else nothing for at in kept]

@@ -1,15 +1,18 @@
 """How a feed's table is shown in Dagster: its columns, and a few masked rows."""
 
 import statistics
+from typing import TYPE_CHECKING
 
 import dagster as dg
-import pandas as pd
 
 from pipeline.consume.settled import SAMPLE_ROWS, Enriched, Settled
 from pipeline.contract import Feed
 from pipeline.masking.policies import Keep
 from pipeline.scrubbing import scrub
 from pipeline.warehouse.tables import column_types
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _Shown = str | int | float | bool | None
 _LETTERS = 1_000  # a longer text is not shown: half a value would not be known for one
@@ -67,7 +70,7 @@ def _enriched(enriched: Enriched) -> dict[str, float | int]:
     }
 
 
-def preview(feed: Feed, masked: pd.DataFrame) -> dg.TableMetadataValue:
+def preview(feed: Feed, masked: "pd.DataFrame") -> dg.TableMetadataValue:
     """The first rows of a masked frame.
 
     A personal value that the table keeps is withheld all the same: Dagster's storage is not the

@@ -2,7 +2,6 @@
 
 from contextlib import closing
 
-import pandas as pd
 import psycopg
 
 from pipeline.consume.ports import RowRefused
@@ -64,6 +63,9 @@ def check_sink(feed: Feed, *, url: str, keyring: KeyStore) -> Keyring:
 
 def _rehearse_masking(feed: Feed, keys: Keyring) -> None:
     """Masks a batch of nothing: every key that a policy asks for is derived."""
+    # Late, as in `mask`. It takes its time here, before anything is received.
+    import pandas as pd  # noqa: PLC0415
+
     mask(feed, pd.DataFrame(columns=[each.name for each in feed.fields], dtype=object), keys)
 
 

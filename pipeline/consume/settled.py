@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from pipeline.consume.batch import NOTHING, Account
 from pipeline.consume.stages import InHand
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SAMPLE_ROWS = 5
 """Masked rows that are kept to be shown."""
@@ -60,7 +62,7 @@ class Settled:
     unknown: int = 0
     seconds: Mapping[str, float]
     ages: tuple[float, ...] = field(repr=False)
-    sample: pd.DataFrame = field(repr=False)
+    sample: "pd.DataFrame" = field(repr=False)
     batches: int = 1
     enriched: Enriched | None = None
 

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 
 import msgspec
-import pandas as pd
 
 from pipeline.consume import origin
 from pipeline.consume.batch import Decoded, Entry, Reject
@@ -25,6 +24,8 @@ def decode_batch(feed: Feed, messages: Sequence[Message], secret: bytes) -> Deco
         messages: What the run received.
         secret: The feed's settlement key, 32 bytes.
     """
+    import pandas as pd  # noqa: PLC0415 - late, as in pipeline.masking.mask
+
     batch = _Batch(feed, secret)
     for message in messages:
         batch.add(message)

@@ -1,12 +1,14 @@
 """What the vault is to keep of a batch: a sealed value behind each pseudonym."""
 
 from dataclasses import dataclass, field
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from pipeline.contract import Feed
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.policies import Vault
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class VaultRow:
     sealed: bytes = field(repr=False)
 
 
-def seal(feed: Feed, raw: pd.DataFrame, keyring: Keyring) -> tuple[VaultRow, ...]:
+def seal(feed: Feed, raw: "pd.DataFrame", keyring: Keyring) -> tuple[VaultRow, ...]:
     """One row for each distinct value of each field with the policy `Vault`.
 
     Args:

@@ -19,7 +19,6 @@ from psycopg import sql
 from pipeline.contract import Feed
 from pipeline.errors import SettingsError
 from pipeline.messages import Event
-from pipeline.produce.rest_client import RestClient, new_event_id
 from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
 from pipeline.warehouse.tables import are_made, table_name
@@ -112,6 +111,9 @@ def fly(settings: Settings, feed: Feed, outside: Outside) -> Flight:
         SettingsError: The address is no URL.
         WarehouseError: Postgres is down, or a log-in may not read or delete.
     """
+    # Late: its httpx takes a tenth of a second, which only canaries are to pay.
+    from pipeline.produce.rest_client import RestClient, new_event_id  # noqa: PLC0415
+
     started, moment = time.monotonic(), datetime.now(UTC)
     body = {_TYPE_PATH: TYPE, _TIME_PATH: moment.isoformat()}
     with RestClient(settings.url, settings.key) as client:

@@ -7,7 +7,6 @@ import dagster as dg
 from pipeline import sources
 from pipeline.errors import values_kept_out
 from pipeline.produce.fetch.checks import checks, failed_records, none_failed
-from pipeline.produce.fetch.fetching import fetch, retry_failed
 from pipeline.produce.fetch.partitions import (
     COUNT,
     fetch_job_name,
@@ -107,6 +106,8 @@ def _records(source: Source) -> dg.AssetsDefinition:
     def records(
         context: dg.AssetExecutionContext, outside: OutsideResource
     ) -> dg.MaterializeResult[None]:
+        from pipeline.produce.fetch.fetching import fetch  # noqa: PLC0415 - late: httpx
+
         # Here and not at the job: the runs of a backfill of the asset are another job's.
         context.instance.add_run_tags(context.run.run_id, _longest(source))
         progress = Progress(context.log.info, pause=_PAUSE)
@@ -131,6 +132,8 @@ def _retry_job(source: Source) -> dg.JobDefinition:
     @dg.op(name=f"refetch_{source.name}", pool=fetch_job_name(source))
     def refetch(context: dg.OpExecutionContext, outside: OutsideResource) -> None:
         """Asks for each record again that failed, with all its attempts before it."""
+        from pipeline.produce.fetch.fetching import retry_failed  # noqa: PLC0415 - as above
+
         progress = Progress(context.log.info, pause=_PAUSE)
         with values_kept_out(feed=feed.name, stage="retry"):
             reach = Reach.of(outside.reach(), source, os.environ)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from pipeline.errors import FetchError
-from pipeline.produce.fetch import client, event_loop, ledger
+from pipeline.produce.fetch import event_loop, ledger
 from pipeline.produce.fetch.fetched import Tally
-from pipeline.produce.fetch.pages import Pages
 from pipeline.produce.fetch.reach import Reach
 from pipeline.source import Source
 
@@ -64,6 +63,9 @@ def count(reach: Reach, source: Source) -> int:
             records of it, or the ledger is not to be trusted.
         WarehouseError: Postgres did not do its work.
     """
+    # Late, for httpx: see pipeline.produce.fetch.reach.
+    from pipeline.produce.fetch import client  # noqa: PLC0415
+    from pipeline.produce.fetch.pages import Pages  # noqa: PLC0415
 
     async def ask() -> int:
         async with client.opened(reach, source, known.pace()) as api:

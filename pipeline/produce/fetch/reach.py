@@ -4,9 +4,7 @@ import ipaddress
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Self
-
-import httpx
+from typing import TYPE_CHECKING, Self
 
 from pipeline.contract import Feed
 from pipeline.errors import SettingsError
@@ -14,6 +12,9 @@ from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
 from pipeline.source import Source
 from pipeline.warehouse import tables
+
+if TYPE_CHECKING:
+    import httpx
 
 PRIVATE = "PIPELINE_FETCH_PRIVATE"
 """The environment variable that names the private networks that an API may be in."""
@@ -37,7 +38,7 @@ class Reach:
     """
 
     outside: Outside
-    base: httpx.URL
+    base: "httpx.URL"
     private: tuple[Network, ...] = ()
 
     @classmethod
@@ -47,6 +48,8 @@ class Reach:
         Raises:
             SettingsError: A setting is no address, or names no network.
         """
+        import httpx  # noqa: PLC0415 - a tenth of a second, which only fetches are to pay
+
         variable = address_variable(source)
         try:
             base = httpx.URL(environment.get(variable) or source.base)
