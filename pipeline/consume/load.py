@@ -110,7 +110,9 @@ class _Settling:
         reach(CrashPoint.AFTER_STAGE)
         self._insert(0, len(self._order))
         self._consider_the_table(self._load.evidence)
-        known = self._transaction.compare()
+        # Where the table took every row, the ledger knew none of them before.
+        is_new = self._loaded == len(self._order)
+        known = [] if is_new else self._transaction.compare()
         rejects = [
             *self._load.batch.rejects,
             *(Reject(self._entry(o.position), Reason.REFUSED_BY_DATABASE) for o in self._offenders),
@@ -118,7 +120,7 @@ class _Settling:
         ]
         quarantined = self._transaction.quarantine(rejects, self._load.keyring)
         reach(CrashPoint.AFTER_QUARANTINE)
-        settled_before = sum(same for _, same in known) - self._loaded
+        settled_before = 0 if is_new else sum(same for _, same in known) - self._loaded
         account = Account(
             received=self._load.batch.received,
             loaded=self._loaded,
