@@ -34,7 +34,7 @@ _CONTENDERS: Final = (
 
 
 def peers(  # noqa: PLR0917 - typer names them all
-    messages: Annotated[int, typer.Option(help="For each contender.", min=10)] = 20_000,
+    messages: Annotated[int, typer.Option(help="For each contender.", min=10)] = 60_000,
     few: Annotated[int, typer.Option(help="For the simplest loop.", min=1)] = 500,
     delays: Annotated[str, typer.Option(help="Answer times of the queue, in ms.")] = "0,5,20",
     rounds: Annotated[int, typer.Option(help="Rounds; the medians count.", min=1)] = 3,

@@ -97,12 +97,12 @@ class Limits:
         run_age_seconds: From this age on a run counts as dead, whatever Dagster says of it.
     """
 
-    batch_messages: int = 20_000
+    batch_messages: int = 10_000
     batch_bytes: int = 128 * 2**20
     receive_seconds: float = 60.0
     run_messages: int = 200_000
     run_seconds: float = 60.0
-    receivers: int = 8
+    receivers: int = 16
     visibility_seconds: int = 120
     hold_seconds: int = 900
     linger_seconds: float = 20.0

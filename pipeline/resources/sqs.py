@@ -246,7 +246,7 @@ def _is_whole(each: "MessageTypeDef") -> bool:
 def _message(each: "MessageTypeDef", now: datetime) -> Message:
     system = each["Attributes"]
     carried = each.get("MessageAttributes", {})
-    texts = {name: _text(value) for name, value in carried.items()}
+    event_id, origin = carried.get(EVENT_ID), carried.get(ORIGIN)
     return Message(
         message_id=each["MessageId"],
         receipt=each["ReceiptHandle"],
@@ -254,8 +254,8 @@ def _message(each: "MessageTypeDef", now: datetime) -> Message:
         sent_at=datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
         received_at=now,
         receive_count=int(system["ApproximateReceiveCount"]),
-        event_id=texts.get(EVENT_ID),
-        origin=texts.get(ORIGIN),
+        event_id=None if event_id is None else _text(event_id),
+        origin=None if origin is None else _text(origin),
         given_up_by=system.get("DeadLetterQueueSourceArn"),
     )
 
