@@ -79,6 +79,27 @@ class Sent:
     refusals: Refusals[Event] = Refusals()
 
 
+Ask = TypeVar("Ask")
+Outcome = TypeVar("Outcome")
+
+
+class Calls(Protocol[Ask, Outcome]):
+    """Calls of one kind, several of them under way; for one thread."""
+
+    @property
+    def under_way(self) -> int:
+        """How many calls have begun whose end was not told yet."""
+
+    def begin(self, ask: Ask) -> None:
+        """Begins a call."""
+
+    def ended(self) -> list[tuple[Ask, Outcome | Exception]]:
+        """The calls that have ended, with what came of each; waits a moment for the first one."""
+
+    def close(self) -> None:
+        """Ends; what is under way is waited for, and its outcome is not told."""
+
+
 class Queue(Protocol):
     """One feed's queue. Every call raises `QueueError` where SQS does not do its work."""
 
@@ -90,3 +111,9 @@ class Queue(Protocol):
 
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
         """Sets the visibility timeout of up to 10 messages; 0 shows them at once."""
+
+    def receives(self, at_once: int) -> Calls[int, list[Message]]:
+        """Calls of `receive`, at most so many under way."""
+
+    def deletes(self, at_once: int) -> Calls[Sequence[Message], Refusals[Message]]:
+        """Calls of `delete`, at most so many under way."""

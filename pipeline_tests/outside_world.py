@@ -16,7 +16,8 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from mypy_boto3_sqs import SQSClient
 
-from pipeline.messages import Message, Refusals
+from pipeline.messages import Calls, Message, Refusals
+from pipeline.threaded_calls import ThreadedCalls
 
 KMS_REFUSALS: Final = (
     "KmsAccessDenied",
@@ -70,6 +71,12 @@ class StandInQueue:
     def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
         self.deleted.append(list(messages))
         return self._delete(messages)
+
+    def receives(self, at_once: int) -> Calls[int, list[Message]]:
+        return ThreadedCalls(self.receive, at_once)
+
+    def deletes(self, at_once: int) -> Calls[Sequence[Message], Refusals[Message]]:
+        return ThreadedCalls(self.delete, at_once)
 
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
         self.hidden.append((list(messages), seconds))

@@ -16,11 +16,11 @@ from pipeline.errors import QueueError
 from pipeline.feeds.user_logins import FEED
 from pipeline.resources.sqs import SqsQueue
 from pipeline.transport.client import LeanClient
-from pipeline_tests.scripted_sqs import SOUND, Reply, refusal
+from pipeline_tests.scripted_sqs import Reply
 from pipeline_tests.transport_case import (
     ANSWER,
     DOWN,
-    THROTTLED,
+    REPLIES,
     URL,
     Both,
     both,
@@ -34,35 +34,8 @@ __all__ = ["both", "server"]
 
 @pytest.mark.parametrize(
     "replies",
-    [
-        [ANSWER],
-        [SOUND],
-        [Reply(b'{"Messages": null}')],
-        [Reply(b'{"Messages": [{"MessageId": 7, "New": {}}], "More": 1}')],
-        [Reply(b'{"Messages": [{"Body": "\\ud800"}]}')],
-        [Reply(b"")],
-        [Reply(b"<html>log in</html>")],
-        [Reply(b"<html>gone</html>", 404)],
-        [Reply(b"", 302, {"Location": "http://elsewhere.test/"})],
-        [refusal("AccessDenied", 403)],
-        [refusal("QueueDoesNotExist", old="AWS.SimpleQueueService.NonExistentQueue")],
-        [refusal("OverLimit", 403)],
-        [refusal("KmsThrottled")],
-        [refusal("ExpiredToken", 403)],
-        [THROTTLED, ANSWER],
-        [THROTTLED, THROTTLED, ANSWER],
-        [THROTTLED] * 3,
-        [refusal("ThrottlingException"), DOWN, ANSWER],
-        [DOWN, ANSWER],
-        [DOWN] * 3,
-        [Reply(b"{}", 500)] * 3,
-        [Reply(b"", 502), Reply(b"", 504), ANSWER],
-        [DOWN, refusal("AccessDenied", 403)],
-        [Reply(raw=b"")] * 3,
-        [Reply(raw=b""), ANSWER],
-        [Reply(raw=b"nonsense\r\n\r\n")] * 3,
-    ],
-    ids=range(26),
+    REPLIES,
+    ids=range(len(REPLIES)),
 )
 def test_it_makes_of_an_answer_what_boto3_makes_of_it(both: Both, replies: list[Reply]) -> None:
     seen = []

@@ -13,7 +13,7 @@ from mypy_boto3_sqs import SQSClient
 
 from pipeline.resources.sqs_client import Endpoint, make_clients
 from pipeline.transport.client import LeanClient
-from pipeline_tests.scripted_sqs import Reply, ScriptedSqs, refusal, scripted
+from pipeline_tests.scripted_sqs import SOUND, Reply, ScriptedSqs, refusal, scripted
 
 URL: Final = "http://queue.test/1/q"
 ANSWER: Final = Reply(
@@ -98,3 +98,32 @@ def come_to(call: Callable[[], Any]) -> object:
 
 THROTTLED: Final = refusal("RequestThrottled")
 DOWN: Final = Reply(b"<html>down</html>", 503)
+REPLIES: Final = [
+    [ANSWER],
+    [SOUND],
+    [Reply(b'{"Messages": null}')],
+    [Reply(b'{"Messages": [{"MessageId": 7, "New": {}}], "More": 1}')],
+    [Reply(b'{"Messages": [{"Body": "\\ud800"}]}')],
+    [Reply(b"")],
+    [Reply(b"<html>log in</html>")],
+    [Reply(b"<html>gone</html>", 404)],
+    [Reply(b"", 302, {"Location": "http://elsewhere.test/"})],
+    [refusal("AccessDenied", 403)],
+    [refusal("QueueDoesNotExist", old="AWS.SimpleQueueService.NonExistentQueue")],
+    [refusal("OverLimit", 403)],
+    [refusal("KmsThrottled")],
+    [refusal("ExpiredToken", 403)],
+    [THROTTLED, ANSWER],
+    [THROTTLED, THROTTLED, ANSWER],
+    [THROTTLED] * 3,
+    [refusal("ThrottlingException"), DOWN, ANSWER],
+    [DOWN, ANSWER],
+    [DOWN] * 3,
+    [Reply(b"{}", 500)] * 3,
+    [Reply(b"", 502), Reply(b"", 504), ANSWER],
+    [DOWN, refusal("AccessDenied", 403)],
+    [Reply(raw=b"")] * 3,
+    [Reply(raw=b""), ANSWER],
+    [Reply(raw=b"nonsense\r\n\r\n")] * 3,
+]
+"""What SQS may answer to one call, attempt after attempt."""

@@ -4,13 +4,13 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from pipeline.consume.ports import CLOCK, Clock
 from pipeline.contract import Limits
 from pipeline.crash_points import CrashPoint, reach
 from pipeline.errors import QueueUnreachable, told
-from pipeline.messages import Message, Queue
+from pipeline.messages import Calls, Message, Queue, Refusals
 
 _BATCH = 10  # entries of a batch call, the limit of SQS
 _ATTEMPTS = 3
@@ -83,8 +83,7 @@ class Held:
         done = [message for message in self._all() if message.receipt not in kept]
         self._begin_anew()
         try:
-            with ThreadPoolExecutor(self._limits.receivers) as pool:
-                return sum(pool.map(self._delete, tens(done)))
+            return self._delete(done)
         finally:
             if not kept:
                 self.close()
@@ -151,27 +150,56 @@ class Held:
             return list(self._messages.values())
 
     def _delete(self, messages: Sequence[Message]) -> int:
-        rest, kept = tuple(messages), 0
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._clock.pause(_PAUSE * 2**attempt)
-            if self._unreachable.is_set():
-                break
-            try:
-                reach(CrashPoint.BEFORE_DELETE)
-                refusals = self._queue.delete(rest)
+        """Deletes messages, whatever it takes; returns how many SQS kept."""
+        kept, rest = 0, list(messages)
+        with closing(self._queue.deletes(self._limits.receivers)) as calls:
+            for attempt in range(_ATTEMPTS):
+                if attempt:
+                    self._clock.pause(_PAUSE * 2**attempt)
+                refused, rest = self._delete_once(calls, rest)
+                kept += refused
+                if not rest:
+                    break
+        self._drop(rest)
+        return kept + len(rest)
+
+    def _delete_once(
+        self, calls: Calls[Sequence[Message], Refusals[Message]], messages: list[Message]
+    ) -> tuple[int, list[Message]]:
+        """One attempt.
+
+        Returns:
+            How many messages SQS keeps for good, and those that are worth another attempt.
+        """
+        kept, again = 0, list[Message]()
+        left = tens(messages)
+        while True:
+            while calls.under_way < self._limits.receivers and (ten := next(left, None)):
+                if self._unreachable.is_set():
+                    kept += len(ten)
+                    self._drop(ten)
+                else:
+                    reach(CrashPoint.BEFORE_DELETE)
+                    calls.begin(ten)
+            if not calls.under_way:
+                return kept, again
+            for ten, refusals in calls.ended():
                 reach(CrashPoint.AFTER_DELETE)
-            except Exception as error:  # noqa: BLE001 - a committed run must not fail any more
-                self._note("acknowledging", error)
-                break
-            kept += len(refusals.final)
-            rest = refusals.retry
-            if not rest:
-                break
+                if isinstance(refusals, Exception):
+                    # A committed run must not fail any more.
+                    self._note("acknowledging", refusals)
+                    kept += len(ten)
+                    self._drop(ten)
+                    continue
+                kept += len(refusals.final)
+                again += refusals.retry
+                retried = set(map(id, refusals.retry))
+                self._drop([each for each in ten if id(each) not in retried])
+
+    def _drop(self, messages: Sequence[Message]) -> None:
         with self._lock:
             for message in messages:
                 self._forget(message)
-        return kept + len(rest)
 
     def _forget(self, message: Message) -> None:
         self._messages.pop(message.receipt, None)

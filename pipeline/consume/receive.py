@@ -1,20 +1,20 @@
-"""Receives one bounded batch, with more threads the more there is to receive."""
+"""Receives one bounded batch, with more calls under way the more there is to receive."""
 
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from pipeline.consume.held import Held
 from pipeline.consume.ports import CLOCK, Clock
 from pipeline.contract import Limits
 from pipeline.crash_points import CrashPoint, reach
-from pipeline.messages import Message, Queue
+from pipeline.messages import Calls, Message, Queue
 
 _TEN = 10  # messages of one call, the limit of SQS
 _LARGEST = 2**20  # bytes of one message, the limit of SQS
 # A short poll samples hosts and may come back empty; even a long one proves nothing alone.
 _EMPTY_ANSWERS = 2
-_FIRST_THREADS = 2  # as many as it takes to find a queue empty
+_FIRST_CALLS = 2  # as many as it takes to find a queue empty
 # From then on an answer that has room left ends a batch: of a trickle, which never comes to an
 # empty answer, nobody is to wait for a full one.
 _COMPANY_SECONDS = 2.0
@@ -55,34 +55,47 @@ def receive(
         QueueError: SQS refused or did not answer; what was received is still in `held`.
     """
     drain = _Drain(limits, clock, over or threading.Event())
-    workers: list[Future[None]] = []
-
-    def work() -> None:
-        while count := drain.reserve():
-            try:
-                reach(CrashPoint.BEFORE_RECEIVE)
-                messages = queue.receive(count)
-                held.add(messages)
-                reach(CrashPoint.AFTER_RECEIVE)
-                if drain.settle(count, messages):
-                    workers.append(pool.submit(work))
-            except BaseException:
-                drain.stop()  # the others would wait for this answer for ever
-                raise
-
-    with ThreadPoolExecutor(limits.receivers, thread_name_prefix="receive") as pool:
-        workers += [pool.submit(work) for _ in range(drain.threads)]
+    failures: list[Exception] = []
+    with closing(queue.receives(limits.receivers)) as calls:
         try:
-            # A thread adds others before it ends itself: behind the last one there is none.
-            for worker in workers:
-                worker.result()
-        finally:  # also where this thread is interrupted: the others end after their call
-            drain.stop()
+            while drain.asks(calls) or calls.under_way:
+                answers, failed = _hold(calls, held)
+                if failed:
+                    failures += failed
+                    drain.stop()
+                for count, messages in answers:
+                    reach(CrashPoint.AFTER_RECEIVE)
+                    drain.settle(count, messages)
+        except BaseException:  # also where this thread is interrupted
+            while calls.under_way:  # whatever still comes is to be released, too
+                _hold(calls, held)
+            raise
+    if failures:
+        raise failures[0]
     return Received(drain.messages, more=not drain.is_empty)
 
 
+def _hold(
+    calls: Calls[int, list[Message]], held: Held
+) -> tuple[list[tuple[int, list[Message]]], list[Exception]]:
+    """Takes what has come into care, all of it before anything else is done with it.
+
+    Returns:
+        The answers, each with how many messages were asked for, and the calls' errors.
+    """
+    answers: list[tuple[int, list[Message]]] = []
+    failures: list[Exception] = []
+    for count, outcome in calls.ended():
+        if isinstance(outcome, Exception):
+            failures.append(outcome)
+        else:
+            held.add(outcome)
+            answers.append((count, outcome))
+    return answers, failures
+
+
 class _Drain:
-    """What the threads share: how much may still be asked for, and when to stop.
+    """How much may still be asked for, and when to stop.
 
     Each message that is asked for is taken to be as large as SQS allows until it is there, so
     that no answer can exceed the limit in bytes.
@@ -90,11 +103,10 @@ class _Drain:
 
     def __init__(self, limits: Limits, clock: Clock, over: threading.Event) -> None:
         self.messages: list[Message] = []
-        self.threads = min(_FIRST_THREADS, limits.receivers)
-        self._most_threads = limits.receivers
+        self._at_once = min(_FIRST_CALLS, limits.receivers)
+        self._most_at_once = limits.receivers
         self._over = over
         self._clock = clock
-        self._changed = threading.Condition()
         self._began = clock.monotonic()
         self._deadline = self._began + limits.receive_seconds
         self._places = limits.batch_messages
@@ -108,48 +120,44 @@ class _Drain:
         """Whether the queue was found empty."""
         return self._empty_answers >= _EMPTY_ANSWERS
 
-    def reserve(self) -> int:
-        """How many messages to ask for now; 0 where the thread is to end.
+    def asks(self, calls: Calls[int, list[Message]]) -> bool:
+        """Begins as many calls as are worth their while; whether it has begun any."""
+        before = self._asking
+        while count := self._reserve():
+            reach(CrashPoint.BEFORE_RECEIVE)
+            calls.begin(count)
+        return self._asking > before
 
-        After an empty answer a thread waits for that of another one instead of asking again:
-        messages send it on, a second empty answer ends them all.
+    def _reserve(self) -> int:
+        """How many messages to ask for now; 0 where nothing is to be asked before an answer.
+
+        After an empty answer that of another call is waited for: messages send the calls on, a
+        second empty answer ends them all.
         """
-        with self._changed:
-            while self._empty_answers and self._asking and not self._stopped:
-                self._changed.wait()
-            now = self._clock.monotonic()
-            if self._stopped or self._over.is_set() or now >= self._deadline:
-                return 0
-            count = min(_TEN, self._places, self._bytes // _LARGEST)
-            self._places -= count
-            self._bytes -= count * _LARGEST
-            self._asking += 1 if count else 0
-            return count
+        if self._asking >= self._at_once or (self._empty_answers and self._asking):
+            return 0
+        if self._stopped or self._over.is_set() or self._clock.monotonic() >= self._deadline:
+            return 0
+        count = min(_TEN, self._places, self._bytes // _LARGEST)
+        self._places -= count
+        self._bytes -= count * _LARGEST
+        self._asking += 1 if count else 0
+        return count
 
-    def settle(self, count: int, messages: list[Message]) -> bool:
-        """Takes an answer in and gives back what was reserved and did not come.
-
-        Returns:
-            Whether one more thread is worth its while: this answer was as full as it could be.
-        """
+    def settle(self, count: int, messages: list[Message]) -> None:
+        """Takes an answer in and gives back what was reserved and did not come."""
         size = sum(len(message.body.encode(errors="surrogatepass")) for message in messages)
-        is_full = len(messages) == count
-        now = self._clock.monotonic()
-        with self._changed:
-            self.messages += messages
-            self._places += count - len(messages)
-            self._bytes += count * _LARGEST - size
-            self._asking -= 1
-            self._empty_answers = 0 if messages else self._empty_answers + 1
-            self._stopped |= self.is_empty
-            self._stopped |= bool(messages) and not is_full and now - self._began > _COMPANY_SECONDS
-            grows = is_full and self.threads < self._most_threads and not self._stopped
-            self.threads += grows
-            self._changed.notify_all()
-        return grows
+        self.messages += messages
+        self._places += count - len(messages)
+        self._bytes += count * _LARGEST - size
+        self._asking -= 1
+        if len(messages) == count:  # as full as it can be: there may be much
+            self._at_once = min(self._at_once + 1, self._most_at_once)
+        elif messages and self._clock.monotonic() - self._began > _COMPANY_SECONDS:
+            self._stopped = True
+        self._empty_answers = 0 if messages else self._empty_answers + 1
+        self._stopped |= self.is_empty
 
     def stop(self) -> None:
-        """Ends every thread after the call that it is in."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
+        """Asks for nothing more."""
+        self._stopped = True

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Generic
 
 from pipeline.consume.held import tens
 from pipeline.contract import Feed
 from pipeline.errors import QueueError
-from pipeline.messages import Message, Refusals
+from pipeline.messages import Ask, Calls, Message, Outcome, Refusals
 from pipeline.resources.outside import Outside
 from pipeline.resources.sqs import SqsQueue
 
@@ -114,6 +114,14 @@ class HeldQueue(SqsQueue):
         self._hands.drop(messages)
         return super().delete(messages)
 
+    def receives(self, at_once: int) -> Calls[int, list[Message]]:
+        """As `receive`."""
+        return _HeldReceives(super().receives(at_once), self, self._hands)
+
+    def deletes(self, at_once: int) -> Calls[Sequence[Message], Refusals[Message]]:
+        """As `delete`."""
+        return _HeldDeletes(super().deletes(at_once), self._hands)
+
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
         """As `SqsQueue`; nothing once everything has been given back."""
         with self._hands.hiding() as permitted:
@@ -126,6 +134,65 @@ class HeldQueue(SqsQueue):
         except QueueError:  # they come back when their visibility ends
             return 0
         return len(messages) - len(refusals.retry) - len(refusals.final)
+
+
+class _HeldCalls(Generic[Ask, Outcome]):
+    """Calls of another, of which `Hands` hears."""
+
+    def __init__(self, calls: Calls[Ask, Outcome], hands: Hands) -> None:
+        self._calls = calls
+        self._hands = hands
+
+    @property
+    def under_way(self) -> int:
+        """As the port says."""
+        return self._calls.under_way
+
+    def begin(self, ask: Ask) -> None:
+        """As the port says."""
+        self._calls.begin(ask)
+
+    def ended(self) -> list[tuple[Ask, Outcome | Exception]]:
+        """As the port says."""
+        return self._calls.ended()
+
+    def close(self) -> None:
+        """As the port says."""
+        self._calls.close()
+
+
+class _HeldReceives(_HeldCalls[int, list[Message]]):
+    def __init__(self, calls: Calls[int, list[Message]], queue: HeldQueue, hands: Hands) -> None:
+        super().__init__(calls, hands)
+        self._queue = queue
+        self._refused: list[int] = []
+
+    @property
+    def under_way(self) -> int:
+        return super().under_way + len(self._refused)
+
+    def begin(self, ask: int) -> None:
+        if self._hands.stopping.is_set():
+            self._refused.append(ask)
+        else:
+            super().begin(ask)
+
+    def ended(self) -> list[tuple[int, list[Message] | Exception]]:
+        ended = [(ask, list[Message]()) for ask in self._refused]
+        self._refused.clear()
+        told: list[tuple[int, list[Message] | Exception]] = [*ended]
+        if super().under_way:
+            told += super().ended()
+        for _, messages in told:
+            if not isinstance(messages, Exception):
+                self._hands.take(self._queue, messages)
+        return told
+
+
+class _HeldDeletes(_HeldCalls[Sequence[Message], Refusals[Message]]):
+    def begin(self, ask: Sequence[Message]) -> None:
+        self._hands.drop(ask)
+        super().begin(ask)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,31 +1,36 @@
 """One feed's queue, over boto3 and, for a run's hot calls, the lean transport."""
 
 import base64
+import functools
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from pipeline.contract import Feed
 from pipeline.errors import QueueError
-from pipeline.messages import Event, Message, Refusals, Sent
+from pipeline.messages import Ask, Calls, Event, Message, Outcome, Refusals, Sent
 from pipeline.resources.sqs_client import translated
+from pipeline.threaded_calls import ThreadedCalls
+from pipeline.transport.client import DELETE, RECEIVE, LeanClient, Operation
+from pipeline.transport.many import Kind, Many
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import MessageSystemAttributeNameType
     from mypy_boto3_sqs.type_defs import (
         ChangeMessageVisibilityBatchResultTypeDef,
+        DeleteMessageBatchRequestTypeDef,
         DeleteMessageBatchResultTypeDef,
         MessageAttributeValueOutputTypeDef,
         MessageTypeDef,
+        ReceiveMessageRequestTypeDef,
+        ReceiveMessageResultTypeDef,
         SendMessageBatchResultTypeDef,
     )
-
-    from pipeline.transport.client import LeanClient
 
     _Answer = (
         ChangeMessageVisibilityBatchResultTypeDef
@@ -126,14 +131,42 @@ class SqsQueue:
         One whose body is not what SQS has (MD5) is left out: it comes again when that is over.
         """
         with translated(feed=self._feed):
-            answer = self._hot.receive_message(
-                QueueUrl=self.url,
-                MaxNumberOfMessages=count,
-                WaitTimeSeconds=_WAIT_SECONDS,
-                VisibilityTimeout=self._feed.limits.visibility_seconds,
-                MessageSystemAttributeNames=self.asked,
-                MessageAttributeNames=[EVENT_ID, ORIGIN],
-            )
+            answer = self._hot.receive_message(**self._to_receive(count))
+        return self._received(count, answer)
+
+    def receives(self, at_once: int) -> Calls[int, list[Message]]:
+        """Calls of `receive`, at most so many under way."""
+        return self._calls(self.receive, RECEIVE, self._to_receive, self._received, at_once)
+
+    def deletes(self, at_once: int) -> Calls[Sequence[Message], Refusals[Message]]:
+        """Calls of `delete`, at most so many under way."""
+        return self._calls(self.delete, DELETE, self._to_delete, _refusals, at_once)
+
+    def _calls(
+        self,
+        make: Callable[[Ask], Outcome],
+        operation: Operation[Any],
+        request: Callable[[Ask], Mapping[str, object]],
+        read: Callable[[Ask, Any], Outcome],
+        at_once: int,
+    ) -> Calls[Ask, Outcome]:
+        """Kept under way by one thread where the client can do that, else by one for each."""
+        if not isinstance(self._hot, LeanClient):
+            return ThreadedCalls(make, at_once)
+        kind = Kind(operation, request, read, functools.partial(translated, feed=self._feed))
+        return Many(self._hot, kind, at_once)
+
+    def _to_receive(self, count: int) -> "ReceiveMessageRequestTypeDef":
+        return {
+            "QueueUrl": self.url,
+            "MaxNumberOfMessages": count,
+            "WaitTimeSeconds": _WAIT_SECONDS,
+            "VisibilityTimeout": self._feed.limits.visibility_seconds,
+            "MessageSystemAttributeNames": self.asked,
+            "MessageAttributeNames": [EVENT_ID, ORIGIN],
+        }
+
+    def _received(self, _count: int, answer: "ReceiveMessageResultTypeDef") -> list[Message]:
         now = datetime.now(UTC)
         messages = answer.get("Messages", [])
         whole = [each for each in messages if _is_whole(each)]
@@ -166,13 +199,18 @@ class SqsQueue:
 
     def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
         """Deletes up to 10 messages."""
-        entries = [
-            {"Id": str(place), "ReceiptHandle": message.receipt}
-            for place, message in enumerate(messages)
-        ]
         with translated(feed=self._feed):
-            answer = self._hot.delete_message_batch(QueueUrl=self.url, Entries=entries)  # type: ignore[arg-type]
+            answer = self._hot.delete_message_batch(**self._to_delete(messages))
         return _refusals(messages, answer)
+
+    def _to_delete(self, messages: Sequence[Message]) -> "DeleteMessageBatchRequestTypeDef":
+        return {
+            "QueueUrl": self.url,
+            "Entries": [
+                {"Id": str(place), "ReceiptHandle": message.receipt}
+                for place, message in enumerate(messages)
+            ],
+        }
 
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
         """Sets the visibility timeout of up to 10 messages; 0 shows them at once."""

@@ -5,6 +5,7 @@ which pause, and reads every answer but the plain one; only the way of a call th
 own.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypedDict, TypeVar, Unpack, cast
@@ -19,7 +20,7 @@ from botocore.retries.quota import RetryQuota
 from botocore.utils import get_environ_proxies
 
 from pipeline.transport.signature import Signer
-from pipeline.transport.wire import FAILURES, Answer, Failure, Patience, Wire
+from pipeline.transport.wire import FAILURES, Answer, Failure, Multi, Patience, Wire
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -99,12 +100,12 @@ class _Batch(TypedDict, total=False):
 _Plain = TypeVar("_Plain", _Received, _Batch)
 
 
-class _Operation(Generic[_Plain]):
+class Operation(Generic[_Plain]):
     """One of SQS's operations: its name, and how its plain answer is read."""
 
     def __init__(self, name: str, answer: type[_Plain]) -> None:
         self.name = name
-        self.headers = _HEADERS | {"x-amz-target": f"AmazonSQS.{name}"}
+        self.headers = {**_HEADERS, "x-amz-target": f"AmazonSQS.{name}"}
         self._decoder: msgspec.json.Decoder[_Plain] = msgspec.json.Decoder(answer)
 
     def read(self, body: bytes) -> _Plain | None:
@@ -115,9 +116,9 @@ class _Operation(Generic[_Plain]):
             return None
 
 
-_RECEIVE: Final = _Operation("ReceiveMessage", _Received)
-_DELETE: Final = _Operation("DeleteMessageBatch", _Batch)
-_HIDE: Final = _Operation("ChangeMessageVisibilityBatch", _Batch)
+RECEIVE: Final = Operation("ReceiveMessage", _Received)
+DELETE: Final = Operation("DeleteMessageBatch", _Batch)
+HIDE: Final = Operation("ChangeMessageVisibilityBatch", _Batch)
 
 
 class LeanClient:
@@ -176,54 +177,95 @@ class LeanClient:
         self, **request: Unpack["ReceiveMessageRequestTypeDef"]
     ) -> "ReceiveMessageResultTypeDef":
         """Receives up to ten messages."""
-        return cast("ReceiveMessageResultTypeDef", self._call(_RECEIVE, request))
+        return cast("ReceiveMessageResultTypeDef", self._make(RECEIVE, request))
 
     def delete_message_batch(
         self, **request: Unpack["DeleteMessageBatchRequestTypeDef"]
     ) -> "DeleteMessageBatchResultTypeDef":
         """Deletes up to ten messages."""
-        return cast("DeleteMessageBatchResultTypeDef", self._call(_DELETE, request))
+        return cast("DeleteMessageBatchResultTypeDef", self._make(DELETE, request))
 
     def change_message_visibility_batch(
         self, **request: Unpack["ChangeMessageVisibilityBatchRequestTypeDef"]
     ) -> "ChangeMessageVisibilityBatchResultTypeDef":
         """Sets the visibility timeout of up to ten messages."""
-        return cast("ChangeMessageVisibilityBatchResultTypeDef", self._call(_HIDE, request))
+        return cast("ChangeMessageVisibilityBatchResultTypeDef", self._make(HIDE, request))
 
-    def _call(
-        self, operation: _Operation[_Plain], request: Mapping[str, object]
+    def _make(
+        self, operation: Operation[_Plain], request: Mapping[str, object]
     ) -> _Plain | dict[str, Any]:
-        body = msgspec.json.encode(request)
+        return self.finish(operation, msgspec.json.encode(request))
+
+    def finish(
+        self,
+        operation: Operation[_Plain],
+        body: bytes,
+        ended: Answer | Failure | None = None,
+    ) -> _Plain | dict[str, Any]:
+        """Makes a call with all its attempts.
+
+        Args:
+            operation: Which.
+            body: What is sent.
+            ended: What has come of the first attempt, where it has been made.
+        """
         call: _Call | None = None
         while True:
-            try:
-                answer = self._post(operation.headers, body)
-            except FAILURES as failure:
-                call = call or self._in_trouble(operation.name)
-                if not call.goes_on_after(failure):
-                    raise
-                continue
-            plain = operation.read(answer.body) if answer.status_code == _OK else None
-            if plain is not None:
-                if self._owed:
-                    self._owed -= 1
-                    (call or _Call(self._client, operation.name)).end(answer, {})
+            ended = self._attempt(operation, body) if ended is None else ended
+            if (plain := self.plain(operation, ended, call)) is not None:
                 return plain
             call = call or self._in_trouble(operation.name)
-            parsed = call.parse(answer)
-            if not call.goes_on_after(answer, parsed):
-                call.end(answer, parsed)
+            parsed = call.parse(ended) if isinstance(ended, Answer) else None
+            if not call.goes_on_after(ended, parsed):
+                if parsed is None:
+                    raise cast("Failure", ended)
+                call.end(cast("Answer", ended), parsed)
                 return parsed
+            ended = None
+
+    def plain(
+        self,
+        operation: Operation[_Plain],
+        ended: Answer | Failure,
+        call: "_Call | None" = None,
+    ) -> _Plain | None:
+        """The plain answer of an attempt, of a call that may have met trouble before."""
+        if not isinstance(ended, Answer) or ended.status_code != _OK:
+            return None
+        plain = operation.read(ended.body)
+        if plain is not None and self._owed:
+            self._owed -= 1
+            (call or _Call(self._client, operation.name)).end(ended, {})
+        return plain
+
+    def headers(self, operation: Operation[_Plain], body: bytes) -> list[tuple[str, str]]:
+        """The headers of a request that is sent now."""
+        credentials = self._credentials.get_frozen_credentials()
+        signed: dict[str, str] = self._signer.sign(
+            operation.headers, body, credentials, time.time()
+        )
+        return [*signed.items(), _UNSIGNED]
+
+    def _attempt(self, operation: Operation[_Plain], body: bytes) -> Answer | Failure:
+        try:
+            return self._wire.post(self.headers(operation, body), body)
+        except FAILURES as failure:
+            return failure
 
     def _in_trouble(self, operation: str) -> "_Call":
         """A call of which botocore is told; from here on its budget may be less than full."""
         self._owed = _BUDGET
         return _Call(self._client, operation)
 
-    def _post(self, headers: dict[str, str], body: bytes) -> Answer:
-        credentials = self._credentials.get_frozen_credentials()
-        signed = self._signer.sign(headers, body, credentials, time.time())
-        return self._wire.post([*signed.items(), _UNSIGNED], body)
+    def take_multi(self) -> Multi:
+        """Exchanges with the address, over the connections of those before."""
+        with contextlib.suppress(IndexError):  # another thread may take the last one
+            return self._wire.multis.pop()
+        return Multi(self._wire)
+
+    def give_back(self, multi: Multi) -> None:
+        """Takes one back in which nothing is under way."""
+        self._wire.multis.append(multi)
 
 
 class _Call:

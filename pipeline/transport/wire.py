@@ -21,6 +21,8 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
 
+_LOOK: Final = 0.2  # seconds: a thread that waits does not notice a signal that another one took
+
 FAILURES: Final = (HTTPClientError, BotoConnectionError)
 """What botocore raises where no answer comes; it tries most of these again."""
 
@@ -92,6 +94,83 @@ class Patience:
     read_seconds: float
 
 
+class Exchange:
+    """A request and its answer, over a handle of libcurl that is used again and again."""
+
+    def __init__(self) -> None:
+        self.curl = pycurl.Curl()
+        self._lines: list[bytes] = []
+        self._parts: list[bytes] = []
+        self.curl.setopt(pycurl.HEADERFUNCTION, self._lines.append)
+        self.curl.setopt(pycurl.WRITEFUNCTION, self._parts.append)
+
+    def prepare(self, headers: Iterable[tuple[str, str]], body: bytes) -> None:
+        """Sets what is sent next."""
+        self._lines.clear()
+        self._parts.clear()
+        self.curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers])
+        self.curl.setopt(pycurl.POSTFIELDS, body)
+
+    def answer(self) -> Answer:
+        """What has come back."""
+        status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
+        return Answer(status, self._lines.copy(), b"".join(self._parts))
+
+
+class Multi:
+    """Exchanges of one thread that are under way at the same time.
+
+    Args:
+        wire: Where they lead.
+    """
+
+    def __init__(self, wire: "Wire") -> None:
+        self._wire = wire
+        self._multi = pycurl.CurlMulti()
+        self._idle: list[Exchange] = []
+        self._under_way: dict[pycurl.Curl, Exchange] = {}
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def begin(self, headers: Iterable[tuple[str, str]], body: bytes) -> pycurl.Curl:
+        """Begins an exchange; what it is called when it has ended."""
+        exchange = self._idle.pop() if self._idle else self._wire.exchange()
+        exchange.prepare(headers, body)
+        self._multi.add_handle(exchange.curl)
+        self._under_way[exchange.curl] = exchange
+        return exchange.curl
+
+    def ended(self) -> list[tuple[pycurl.Curl, Answer | Failure]]:
+        """The exchanges that have ended; waits a moment where none has."""
+        self._multi.perform()
+        ended = self._collect()
+        if not ended and self._under_way:
+            self._multi.select(_LOOK)
+            self._multi.perform()
+            ended = self._collect()
+        return ended
+
+    def _collect(self) -> list[tuple[pycurl.Curl, Answer | Failure]]:
+        ended: list[tuple[pycurl.Curl, Answer | Failure]] = []
+        left = 1
+        while left:
+            left, answered, failed = self._multi.info_read()
+            for curl in answered:
+                exchange = self._take_out(curl)
+                ended.append((curl, exchange.answer()))
+                self._idle.append(exchange)
+            # One that has failed is not used again, as its connection is not.
+            ended += [
+                (curl, self._wire.failure(self._take_out(curl), code)) for curl, code, _ in failed
+            ]
+        return ended
+
+    def _take_out(self, curl: pycurl.Curl) -> Exchange:
+        self._multi.remove_handle(curl)
+        return self._under_way.pop(curl)
+
+
 class Wire:
     """Connections to one address, each used by one thread at a time.
 
@@ -110,7 +189,8 @@ class Wire:
         self._authorities = authorities
         self._proxy = proxy or ""
         # The last one to come back goes first: what is not needed grows old, and libcurl drops it.
-        self._idle: deque[pycurl.Curl] = deque()
+        self._idle: deque[Exchange] = deque()
+        self.multis: deque[Multi] = deque()
 
     def post(self, headers: Iterable[tuple[str, str]], body: bytes) -> Answer:
         """Sends a request, on a connection that is kept where there is one.
@@ -118,26 +198,25 @@ class Wire:
         Raises:
             BotoCoreError: The kind that botocore raises for it, and without what was sent.
         """
-        curl = self._take()
-        lines: list[bytes] = []
-        curl.setopt(pycurl.HTTPHEADER, [f"{name}: {value}" for name, value in headers])
-        curl.setopt(pycurl.POSTFIELDS, body)
-        curl.setopt(pycurl.HEADERFUNCTION, lines.append)
+        exchange = self._take()
+        exchange.prepare(headers, body)
         try:
-            content = curl.perform_rb()
+            exchange.curl.perform()
         except pycurl.error as error:
-            raise self._translated(curl, error) from None
-        status: int = curl.getinfo(pycurl.RESPONSE_CODE)
-        self._idle.append(curl)
-        return Answer(status, lines, content)
+            raise self.failure(exchange, int(error.args[0])) from None
+        answer = exchange.answer()
+        self._idle.append(exchange)
+        return answer
 
-    def _take(self) -> pycurl.Curl:
+    def _take(self) -> "Exchange":
         with contextlib.suppress(IndexError):  # another thread may take the last one
             return self._idle.pop()
-        return self._make()
+        return self.exchange()
 
-    def _make(self) -> pycurl.Curl:
-        curl = pycurl.Curl()
+    def exchange(self) -> "Exchange":
+        """A handle that leads to the address."""
+        exchange = Exchange()
+        curl = exchange.curl
         curl.setopt(pycurl.URL, self.url)
         curl.setopt(pycurl.POST, 1)
         curl.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -153,16 +232,15 @@ class Wire:
         curl.setopt(pycurl.SSL_VERIFYHOST, 2)
         curl.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
         curl.setopt(pycurl.CAINFO, self._authorities)
-        return curl
+        return exchange
 
-    def _translated(self, curl: pycurl.Curl, error: pycurl.error) -> Failure:
-        """As botocore tells it; libcurl's own text, which may hold addresses, is left out."""
-        code = int(error.args[0])
+    def failure(self, exchange: "Exchange", code: int) -> Failure:
+        """An error of libcurl as botocore tells it, without its own text, which may hold values."""
         told = RuntimeError(f"libcurl's error {code}")
         if code == pycurl.E_COULDNT_RESOLVE_PROXY:
             return ProxyConnectionError(proxy_url="the proxy", error=told)
         if code == pycurl.E_OPERATION_TIMEDOUT:
-            connected = curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
+            connected = exchange.curl.getinfo(pycurl.PRETRANSFER_TIME) > 0
             late = ReadTimeoutError if connected else ConnectTimeoutError
             return late(endpoint_url=self.url, error=told)
         return _KINDS.get(code, HTTPClientError)(endpoint_url=self.url, error=told)
