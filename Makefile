@@ -26,6 +26,10 @@ test: setup ## Run the tests (ARGS="-k ledger" chooses some)
 gateway: setup ## Test deploy/gateway against the nginx of this machine
 	$(BIN)/python -m pytest deploy/gateway/tests $(ARGS)
 
+# Apart from `make test`, as above.
+celery: setup ## Test warm workers against the redis-server of this machine
+	$(BIN)/python -m pytest deploy/celery/tests $(ARGS)
+
 check: setup ## Run ruff, the format check, mypy and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -69,4 +73,4 @@ clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test gateway check conformance simulate bench chaos lock clean crashes broken
+.PHONY: help setup demo dev stop test gateway celery check conformance simulate bench chaos lock clean crashes broken

@@ -13,6 +13,7 @@ from benchmarks.queue import queue
 from benchmarks.redraw import redraw
 from benchmarks.serve import serve
 from benchmarks.transport import transport
+from benchmarks.warm import warm
 from benchmarks.whole import whole
 
 app = typer.Typer(add_completion=False)
@@ -27,6 +28,7 @@ app.command()(queue)
 app.command()(redraw)
 app.command()(serve)
 app.command()(transport)
+app.command()(warm)
 app.command()(whole)
 
 
@@ -40,6 +42,7 @@ def every(context: typer.Context) -> None:
         queue()
         serve()
         transport()
+        warm()
         peers()
 
 

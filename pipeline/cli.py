@@ -21,6 +21,7 @@ from pipeline import (
     cli_serve,
     cli_traffic,
     cli_upkeep,
+    cli_worker,
     feeds,
     safeguards,
 )
@@ -48,6 +49,7 @@ app.add_typer(cli_fetch.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_traffic.app)
 app.add_typer(cli_upkeep.app)
+app.add_typer(cli_worker.app)
 _out = Console()
 _err = Console(stderr=True, soft_wrap=True, highlight=False)
 

@@ -25,6 +25,7 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     ├── FetchError             a source's API, or the ledger of what was fetched, is not in order
     │   └── FetchBusy          another fetcher works on the same range
     ├── TrafficError           a setting of generated traffic is wrong, or none of it was taken
+    ├── BrokerError            the broker of the warm workers does not answer, or refuses
     ├── AlertError             an alert did not reach its channel
     ├── LocalServiceError      the embedded Postgres or queue did not start
     ├── Overloaded             a bound of the REST service is reached: passes by itself
@@ -197,6 +198,12 @@ class FetchBusy(FetchError):
     """Another fetcher works on the same range of the same source."""
 
     code = "E_FETCH_BUSY"
+
+
+class BrokerError(PipelineError):
+    """The broker of the warm workers does not answer, or refuses: no run can be handed over."""
+
+    code = "E_BROKER"
 
 
 class AlertError(PipelineError):

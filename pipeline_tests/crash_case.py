@@ -1,5 +1,6 @@
 """A run of logins in a process of its own, its restart, and what must be there afterwards."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
@@ -74,10 +75,10 @@ def drain(world: World) -> None:
     assert world.depth() == (0, 0)
 
 
-def assert_complete(world: World, users: list[str]) -> None:
+def assert_complete(world: World, users: list[str], day: dt.date = CLOCK_DAY) -> None:
     """Each login has one row and one entry of the ledger, and every account adds up."""
     rows = world.query("SELECT user_id, create_date FROM user_logins ORDER BY user_id")
-    assert rows == [(user, CLOCK_DAY) for user in users]
+    assert rows == [(user, day) for user in users]
     assert world.query("SELECT count(*) FROM pipeline.ledger") == [(LOGINS,)]
     assert world.query("SELECT reason FROM pipeline.quarantine") == [("not_json",)]
     assert world.query(

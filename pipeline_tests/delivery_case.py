@@ -64,6 +64,7 @@ class Delivery:
         witness: What was deleted, and what of it too early.
         sqs: The client.
         url: The queue's.
+        ports: What runs work with.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Delivery:
         app.replace(create_app(queues, self.misbehaviour, self.witness))
         self._queue = SqsQueue(client, FEED, embedded=True)
         self._postgres_url, self.url = postgres_url, self._queue.url
-        self._ports = stages.Ports(
+        self.ports = stages.Ports(
             PostgresWarehouse(FEED, postgres_url, keyring), lambda: self._queue, chance=rng
         )
         self.rows(f"TRUNCATE {', '.join(TABLES)}")
@@ -109,7 +110,7 @@ class Delivery:
 
     def extract(self, feed: Feed = FEED) -> InHand:
         """A run up to the moment at which all it holds is decoded."""
-        return stages.extract(feed, self._ports)
+        return stages.extract(feed, self.ports)
 
     def load(self, hand: InHand) -> InHand:
         """The run goes on until it has committed."""

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import LiteralString
 
 import dagster as dg
 import pytest
@@ -15,6 +16,7 @@ from pipeline.masking.policies import Encrypt, Generalize, IpPrefix, Keep, Vault
 from pipeline.produce.generate import Recipe, generate
 from pipeline.types import Date, Integer, IpAddress, Number, Text, Timestamp
 from pipeline_tests.checks_case import (
+    ACCOUNT,
     CHECKS,
     KEPT,
     MASKED,
@@ -27,7 +29,7 @@ from pipeline_tests.checks_case import (
     run,
     worked_off,
 )
-from pipeline_tests.samples import login
+from pipeline_tests.samples import login, small
 from pipeline_tests.world import World, admit, sample_bodies
 
 PLANTED = (
@@ -53,6 +55,46 @@ def test_an_old_batch_is_not_held_against_a_ledger_that_has_forgotten_it(world: 
     world.query("UPDATE pipeline.account SET committed_at = now() - make_interval(days => 29)")
 
     assert checked_again()["account_adds_up"].passed
+
+
+def test_the_account_is_that_of_all_batches_of_the_latest_run(world: World) -> None:
+    """An older run is not looked at; each batch of this one is."""
+    feed = small(batch_messages=10)
+    world.send([json.dumps(login())])
+    worked_off(feed)
+    world.query("UPDATE pipeline.account SET received = 7; DELETE FROM pipeline.ledger")
+    world.send([*(json.dumps(login(user_id=f"user-{n}")) for n in range(41)), "broken"])
+
+    check = worked_off(feed)[ACCOUNT]
+
+    assert check.passed
+    found = {name: number(check, name) for name in ("received", "loaded", "in the ledger")}
+    assert found == {"received": 42, "loaded": 41, "in the ledger": 41}
+    assert (number(check, "quarantined"), number(check, "in the quarantine")) == (1, 1)
+    assert world.query("SELECT count(*) >= 6 FROM pipeline.account") == [(True,)]
+
+
+_EARLIEST = " WHERE committed_at = (SELECT min(committed_at) FROM pipeline.account)"
+_SETTLED_FIRST = " WHERE settled_at = (SELECT min(settled_at) FROM pipeline.ledger)"
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE pipeline.account SET released = 1" + _EARLIEST,
+        "UPDATE pipeline.account SET loaded = loaded - 1, duplicate = duplicate + 1" + _EARLIEST,
+        "DELETE FROM pipeline.ledger" + _SETTLED_FIRST,
+    ],
+)
+def test_an_earlier_batch_of_the_run_cannot_be_tampered_with_unseen(
+    world: World, tampering: LiteralString
+) -> None:
+    world.send([json.dumps(login(user_id=f"user-{n}")) for n in range(40)])
+    assert worked_off(small(batch_messages=10))[ACCOUNT].passed
+
+    world.query(tampering)
+
+    assert not checked_again()[ACCOUNT].passed
 
 
 def test_what_looks_personal_in_a_kept_column_is_named_and_not_told(world: World) -> None:

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 from mypy_boto3_sqs import SQSClient
 
 from pipeline.consume.held import Held
-from pipeline.consume.receive import receive
+from pipeline.consume.ports import CLOCK, Clock
+from pipeline.consume.receive import Received, receive
 from pipeline.contract import Limits
 from pipeline.errors import ContractError, QueueError
 from pipeline.messages import Event, Message
 from pipeline.resources.sqs import SqsQueue
+from pipeline_tests.further_case import StillClock
 from pipeline_tests.outside_world import StandInQueue
-from pipeline_tests.samples import message, small
+from pipeline_tests.samples import eventually, message, small
 
 _MIB = 2**20
 
@@ -244,6 +246,147 @@ class TestErrors:
         thread.start()
         thread.join(10)
         assert (thread.is_alive(), len(failed), care.held) == (False, 1, 1)
+
+
+class TestThreads:
+    """As many as the queue has work for."""
+
+    def test_an_empty_queue_is_asked_twice_however_many_there_may_be(self) -> None:
+        crowd = _Crowd(_script())
+        queue = StandInQueue(receive=crowd.answer)
+
+        assert _Care(queue, Limits(receivers=8)).receive() == []
+
+        assert (len(queue.asked), crowd.is_there) == (2, False)
+
+    def test_full_answers_bring_more_up_to_the_limit_and_never_past_it(self) -> None:
+        inside, peak, calls = 0, 0, 0
+        lock, supply = threading.Lock(), _supply()
+
+        def answer(count: int) -> list[Message]:
+            nonlocal inside, peak, calls
+            with lock:
+                inside, calls = inside + 1, calls + 1
+                peak = max(peak, inside)
+                waits = calls > 5
+            if waits:  # the answers before bring all others
+                eventually(lambda: peak >= 5)
+            with lock:
+                inside -= 1
+            return supply(count)
+
+        care = _Care(StandInQueue(receive=answer), Limits(batch_messages=500, receivers=5))
+
+        assert len(care.receive()) == 500
+        assert peak == 5
+
+    def test_answers_with_room_bring_none(self) -> None:
+        crowd = _Crowd(_supply(total=40, each_call=9))
+        care = _Care(StandInQueue(receive=crowd.answer), Limits(receivers=8))
+
+        assert len(care.receive()) == 40
+
+        assert not crowd.is_there
+
+
+class _Crowd:
+    """Whether more than two ask at once: each answer gives a third one a moment to come."""
+
+    def __init__(self, supply: Callable[[int], list[Message]]) -> None:
+        self._supply = supply
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._third = threading.Event()
+
+    @property
+    def is_there(self) -> bool:
+        return self._third.is_set()
+
+    def answer(self, count: int) -> list[Message]:
+        with self._lock:
+            self._inside += 1
+            if self._inside > 2:
+                self._third.set()
+        self._third.wait(0.1)
+        with self._lock:
+            self._inside -= 1
+        return self._supply(count)
+
+
+class TestMore:
+    """Whether more may be waiting, and how long a trickle is listened to."""
+
+    def test_a_trickle_ends_a_batch_once_two_seconds_have_passed(self) -> None:
+        """Else each of its messages would wait a minute for others."""
+        clock, pauses = StillClock(), iter([0.0, 0.0, 1.9, 0.2])
+
+        def answer(_count: int) -> list[Message]:
+            clock.put_forward(next(pauses, 1.0))
+            return [message("{}")] * 3
+
+        received, calls = _received(answer, clock=clock)
+
+        assert (len(received.messages), received.more, calls) == (12, True, 4)
+
+    def test_full_answers_do_not(self) -> None:
+        clock = StillClock()
+
+        def answer(count: int) -> list[Message]:
+            clock.put_forward(3)
+            return [message("{}")] * count
+
+        received, _ = _received(answer, clock=clock, batch_messages=40)
+
+        assert (len(received.messages), received.more) == (40, True)
+
+    @pytest.mark.parametrize(
+        ("answers", "more"), [((10, 0, 0), False), ((0, 5, 0, 0), False), ((10, 0, 10, 10), True)]
+    )
+    def test_only_a_queue_that_was_found_empty_has_no_more(
+        self, answers: tuple[int, ...], *, more: bool
+    ) -> None:
+        received, calls = _received(_script(*answers), batch_messages=30)
+
+        assert (received.more, calls) == (more, len(answers))
+
+    def test_nor_is_it_empty_where_the_time_is_over(self) -> None:
+        clock = StillClock()
+
+        def answer(_count: int) -> list[Message]:
+            clock.put_forward(5)
+            return []
+
+        received, calls = _received(answer, clock=clock, receive_seconds=5)
+
+        assert (received.messages, received.more, calls) == ([], True, 1)
+
+    def test_whoever_wants_it_to_end_has_it_end_after_the_call(self) -> None:
+        over = threading.Event()
+
+        def answer(count: int) -> list[Message]:
+            over.set()
+            return [message("{}")] * count
+
+        received, calls = _received(answer, over=over)
+
+        assert (len(received.messages), received.more, calls) == (10, True, 1)
+
+
+def _received(
+    answer: Callable[[int], list[Message]],
+    *,
+    clock: Clock = CLOCK,
+    over: threading.Event | None = None,
+    **limits: float,
+) -> tuple[Received, int]:
+    """What one thread receives, and how often it asks."""
+    queue = StandInQueue(receive=answer)
+    bounds = Limits(receivers=1, **limits)  # type: ignore[arg-type] # as they are declared
+    held = Held(queue, bounds)
+    try:
+        return receive(queue, held, bounds, clock, over), len(queue.asked)
+    finally:
+        held.close()
 
 
 class _Unweighable(str):

@@ -134,8 +134,9 @@ class Run:
         """Receives the run's first batch, or a further one."""
         clock, feed = self.process.clock, self._feed
         if self._budget is None:
-            self._hand = stages.extract(feed, self._ports())
-            self._budget = Budget(feed.limits, clock, len(self.client.received))
+            self._hand = hand = stages.extract(feed, self._ports())
+            received = len(self.client.received)
+            self._budget = Budget(feed.limits, clock, began=hand.began, received=received)
         elif not (most := self._budget.next_batch()):
             self._end(Stage.DONE)
             return

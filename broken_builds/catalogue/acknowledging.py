@@ -190,7 +190,7 @@ BUILDS: Final = (
         "takes what SQS did not delete for deleted",
         Oracle.RECOVERY,
         test="test_faults_delivery.py::TestAcknowledging::test_what_is_refused_for_now_is_tried_again",
-        edits=(Edit(_HELD, "            rest = refusals.retry\n", "            rest = ()\n"),),
+        edits=(Edit(_HELD, "                again += refusals.retry\n", ""),),
     ),
     Build.of(
         "final-refusal-retried",
@@ -200,8 +200,8 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _HELD,
-                "            rest = refusals.retry\n",
-                "            rest = (*refusals.retry, *refusals.final)\n",
+                "                again += refusals.retry\n",
+                "                again += (*refusals.retry, *refusals.final)\n",
             ),
         ),
     ),
@@ -232,11 +232,11 @@ BUILDS: Final = (
         Oracle.RECOVERY,
         test="test_receive.py::TestErrors::test_the_others_end_and_everything_stays_in_care",
         edits=(
-            Edit(_RECEIVE, "                held.add(messages)\n", ""),
+            Edit(_RECEIVE, "            held.add(outcome)\n", ""),
             Edit(
                 _RECEIVE,
-                "    return drain.messages\n\n\nclass _Drain",
-                "    held.add(drain.messages)\n    return drain.messages\n\n\nclass _Drain",
+                "    return Received(drain.messages",
+                "    held.add(drain.messages)\n    return Received(drain.messages",
             ),
         ),
     ),

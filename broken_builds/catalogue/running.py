@@ -24,9 +24,9 @@ BUILDS: Final = (
             ),
             Edit(
                 _STAGES,
-                "            batch = decode_batch(feed, messages, ",
-                "            keyring = ports.warehouse.check()\n"
-                "            batch = decode_batch(feed, messages, ",
+                "            received = receive(queue, held, feed.limits, ports.clock, over)\n",
+                "            received = receive(queue, held, feed.limits, ports.clock, over)\n"
+                "            keyring = ports.warehouse.check()\n",
             ),
         ),
     ),
@@ -65,7 +65,7 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _PLAN,
-                "    return Decision(1, reason, batch_messages=_PROBE_MESSAGES)\n",
+                "    return Decision(1, reason, most_messages=_PROBE_MESSAGES)\n",
                 "    return Decision(1, reason)\n",
             ),
         ),

@@ -25,12 +25,13 @@ class Budget:
     Args:
         limits: Those of the feed.
         clock: The time.
-        received: How many messages the run has received already.
+        began: When the first batch began, by the clock.
+        received: How many messages it had.
     """
 
-    def __init__(self, limits: Limits, clock: Clock, received: int) -> None:
+    def __init__(self, limits: Limits, clock: Clock, *, began: float, received: int) -> None:
         self._clock = clock
-        self._deadline = clock.monotonic() + limits.run_seconds
+        self._deadline = began + limits.run_seconds
         self._most = limits.batch_messages
         self._left = limits.run_messages - received
         self._is_over = False
@@ -83,7 +84,8 @@ def go_on(first: InHand, settled: Settled, run_id: str) -> Iterator[Settled]:
     """
     if not first.more:
         return
-    budget = Budget(first.feed.limits, first.ports.clock, settled.account.received)
+    received = settled.account.received
+    budget = Budget(first.feed.limits, first.ports.clock, began=first.began, received=received)
     further = _Further(first, budget, run_id)
     # An enrichment says how many calls it bears at once, and two batches would make twice as many.
     lanes = 1 if first.feed.enrichment else SIDE_BY_SIDE
@@ -130,6 +132,7 @@ class _Further:
         try:
             while (hand := self._extract()) is not None:
                 self._done.put(self._settle(hand))
+                del hand  # else it would stay in memory while the next one is received
         except _Ended:
             return
         except BaseException:

@@ -69,13 +69,13 @@ class _Watch:
 
 
 class ConsumeService:
-    """Drains the queues of some feeds, one batch after the other, until it is told to stop.
+    """Drains the queues of some feeds, one run after the other, until it is told to stop.
 
     Args:
         definitions: Where the feeds' jobs are.
-        feeds: Which feeds; each gets a batch in turn.
+        feeds: Which feeds; each gets a run in turn.
         stop: Set to end it: nothing more is received, and what is held is finished.
-        tell: Gets a line for each batch, and for trouble when it begins and ends.
+        tell: Gets a line for each run that settles something, and as trouble begins and ends.
         clock: Seconds since the epoch.
     """
 
@@ -206,7 +206,7 @@ class ConsumeService:
         return self._account(feed, ran, time.monotonic() - started)
 
     def _account(self, feed: Feed, ran: Ingested, seconds: float) -> int:
-        """Tells what became of a batch; how many messages it held."""
+        """Tells what became of the batches of a run; how many messages they held."""
         counts = {name: int(str(ran.numbers[name])) for name in _NUMBERS}
         if received := counts["received"]:
             text = (

@@ -1,0 +1,1 @@
+"""Dagster's instance with warm workers, and its tests on a real Redis."""

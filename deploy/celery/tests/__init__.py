@@ -1,0 +1,1 @@
+"""Tests of warm workers on a real Redis; they run with `make celery`."""

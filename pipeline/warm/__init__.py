@@ -1,0 +1,1 @@
+"""Warm workers: runs are executed by Celery workers that have imported everything already."""
