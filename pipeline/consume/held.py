@@ -175,26 +175,41 @@ class Held:
         left = tens(messages)
         while True:
             while calls.under_way < self._limits.receivers and (ten := next(left, None)):
-                if self._unreachable.is_set():
+                if self._unreachable.is_set() or not self._begin(calls, ten):
                     kept += len(ten)
                     self._drop(ten)
-                else:
-                    reach(CrashPoint.BEFORE_DELETE)
-                    calls.begin(ten)
             if not calls.under_way:
                 return kept, again
-            for ten, refusals in calls.ended():
-                reach(CrashPoint.AFTER_DELETE)
-                if isinstance(refusals, Exception):
-                    # A committed run must not fail any more.
-                    self._note("acknowledging", refusals)
-                    kept += len(ten)
-                    self._drop(ten)
-                    continue
+            for ten, outcome in calls.ended():
+                refusals = self._refusals(ten, outcome)
                 kept += len(refusals.final)
                 again += refusals.retry
-                retried = set(map(id, refusals.retry))
-                self._drop([each for each in ten if id(each) not in retried])
+                retried = {message.receipt for message in refusals.retry}
+                self._drop([each for each in ten if each.receipt not in retried])
+
+    def _begin(
+        self, calls: Calls[Sequence[Message], Refusals[Message]], messages: Sequence[Message]
+    ) -> bool:
+        try:
+            reach(CrashPoint.BEFORE_DELETE)
+            calls.begin(messages)
+        except Exception as error:  # noqa: BLE001 - a committed run must not fail any more
+            self._note("acknowledging", error)
+            return False
+        return True
+
+    def _refusals(
+        self, messages: Sequence[Message], outcome: Refusals[Message] | Exception
+    ) -> Refusals[Message]:
+        """What SQS did not delete; all for good where the call has failed."""
+        try:
+            reach(CrashPoint.AFTER_DELETE)
+            if isinstance(outcome, Exception):
+                raise outcome
+        except Exception as error:  # noqa: BLE001 - as above
+            self._note("acknowledging", error)
+            return Refusals(final=tuple(messages))
+        return outcome
 
     def _drop(self, messages: Sequence[Message]) -> None:
         with self._lock:
