@@ -2,6 +2,7 @@
 
 import typer
 
+from benchmarks.capacity import capacity
 from benchmarks.drain import drain
 from benchmarks.enrich import enrich
 from benchmarks.growth import growth
@@ -17,6 +18,7 @@ from benchmarks.warm import warm
 from benchmarks.whole import whole
 
 app = typer.Typer(add_completion=False)
+app.command()(capacity)
 app.command()(drain)
 app.command()(enrich)
 app.command()(growth)
@@ -46,4 +48,5 @@ def every(context: typer.Context) -> None:
         peers()
 
 
-app()
+if __name__ == "__main__":
+    app()

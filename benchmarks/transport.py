@@ -1,5 +1,8 @@
 """The lean transport beside boto3: what a call costs, and how many messages a second come of it.
 
+`many` is how a drain uses it: one thread that keeps as many calls under way as the others have
+threads.
+
 Both receive and delete by tens from a server that gives ready-made answers at once, so that what
 is measured is the client: its time of a core for a call, and its rate over some threads.
 """
@@ -8,14 +11,18 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
 from pipeline.resources.sqs_client import Endpoint, make_clients
+from pipeline.transport.client import DELETE, RECEIVE
+from pipeline.transport.many import Kind, Many
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -24,6 +31,18 @@ if TYPE_CHECKING:
 
 _TEN: Final = 10
 _QUEUE: Final = "http://127.0.0.1/000000000000/bench"
+_RECEIVE: Final[Any] = {
+    "QueueUrl": _QUEUE,
+    "MaxNumberOfMessages": _TEN,
+    "WaitTimeSeconds": 1,
+    "VisibilityTimeout": 60,
+    "MessageSystemAttributeNames": ["SentTimestamp", "ApproximateReceiveCount"],
+    "MessageAttributeNames": ["event_id"],
+}
+_DELETE: Final[Any] = {
+    "QueueUrl": _QUEUE,
+    "Entries": [{"Id": str(place), "ReceiptHandle": "r" * 200} for place in range(_TEN)],
+}
 _WARM_UP: Final = 20  # pairs of calls
 
 
@@ -69,6 +88,8 @@ def transport(
             for name, client in (("boto3", boto3), ("lean", lean)):
                 figures.append(_measure(name, client, pairs, count))
                 print(figures[-1].line(), flush=True)
+        figures.append(_measure_many(cast("LeanClient", lean), pairs, threads))
+        print(figures[-1].line(), flush=True)
     finally:
         process.terminate()
         process.communicate()
@@ -91,16 +112,39 @@ def _measure(name: str, client: "SQSClient | LeanClient", pairs: int, threads: i
     )
 
 
+def _measure_many(client: "LeanClient", pairs: int, at_once: int) -> Figures:
+    """One thread that keeps so many calls under way."""
+    _work(client, _WARM_UP)
+    began, spent = time.perf_counter(), time.process_time()
+    for operation, request in ((RECEIVE, _RECEIVE), (DELETE, _DELETE)):
+        kind: Kind[Mapping[str, object], object] = Kind(operation, _itself, _of_it, nullcontext)
+        with closing(Many(client, kind, at_once)) as calls:
+            left = pairs
+            while left or calls.under_way:
+                while left and calls.under_way < at_once:
+                    calls.begin(request)
+                    left -= 1
+                calls.ended()
+    spent, passed = time.process_time() - spent, time.perf_counter() - began
+    return Figures(
+        transport="many",
+        threads=1,
+        call_us=spent / (2 * pairs) * 1e6,
+        messages=_TEN * pairs / passed,
+    )
+
+
+def _itself(request: Mapping[str, object]) -> Mapping[str, object]:
+    return request
+
+
+def _of_it(_request: Mapping[str, object], answer: object) -> object:
+    return answer
+
+
 def _work(client: "SQSClient | LeanClient", pairs: int) -> None:
     for _ in range(pairs):
-        answer = client.receive_message(
-            QueueUrl=_QUEUE,
-            MaxNumberOfMessages=_TEN,
-            WaitTimeSeconds=1,
-            VisibilityTimeout=60,
-            MessageSystemAttributeNames=["SentTimestamp", "ApproximateReceiveCount"],
-            MessageAttributeNames=["event_id"],
-        )
+        answer = client.receive_message(**_RECEIVE)
         client.delete_message_batch(
             QueueUrl=_QUEUE,
             Entries=[
