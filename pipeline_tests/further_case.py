@@ -173,5 +173,5 @@ def threads() -> list[str]:
     return [
         each.name
         for each in threading.enumerate()
-        if each.name.startswith(("batch", "call", "heartbeat"))
+        if each.name.startswith(("batch", "receive", "call", "heartbeat"))
     ]

@@ -1,6 +1,7 @@
 """Receives one bounded batch, with more calls under way the more there is to receive."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from pipeline.contract import Limits
 from pipeline.crash_points import CrashPoint, reach
 from pipeline.messages import Calls, Message, Queue
 
+_LOOK = 0.2  # seconds: a thread that waits does not notice a signal that another one took
 _TEN = 10  # messages of one call, the limit of SQS
 _LARGEST = 2**20  # bytes of one message, the limit of SQS
 # A short poll samples hosts and may come back empty; even a long one proves nothing alone.
@@ -55,6 +57,20 @@ def receive(
         QueueError: SQS refused or did not answer; what was received is still in `held`.
     """
     drain = _Drain(limits, clock, over or threading.Event())
+    # In a thread of its own: what interrupts this one (Dagster raises an exception here on SIGTERM)
+    # hits no call and no answer, and each message that comes is in care.
+    with ThreadPoolExecutor(1, thread_name_prefix="receive") as pool:
+        received = pool.submit(_receive, queue, held, limits, drain)
+        try:
+            while not wait([received], _LOOK).done:
+                pass
+        except BaseException:
+            drain.stop()
+            raise
+    return received.result()
+
+
+def _receive(queue: Queue, held: Held, limits: Limits, drain: "_Drain") -> Received:
     failures: list[Exception] = []
     with closing(queue.receives(limits.receivers)) as calls:
         try:
@@ -66,7 +82,7 @@ def receive(
                 for count, messages in answers:
                     reach(CrashPoint.AFTER_RECEIVE)
                     drain.settle(count, messages)
-        except BaseException:  # also where this thread is interrupted
+        except BaseException:
             while calls.under_way:  # whatever still comes is to be released, too
                 _hold(calls, held)
             raise

@@ -62,7 +62,7 @@ class Many(Generic[Ask, Outcome]):
     @property
     def under_way(self) -> int:
         """As the port says."""
-        return len(self._asks) + self._troubled.under_way
+        return len(self._multi) + self._troubled.under_way
 
     def begin(self, ask: Ask) -> None:
         """As the port says."""
@@ -74,27 +74,31 @@ class Many(Generic[Ask, Outcome]):
     def ended(self) -> list[tuple[Ask, Outcome | Exception]]:
         """As the port says."""
         outcomes: list[tuple[Ask, Outcome | Exception]] = []
-        if self._asks:
-            for curl, ended in self._multi.ended():
-                ask, body = self._asks.pop(curl)
+        if len(self._multi):
+            for (ask, body), ended in self._taken(self._multi.ended()):
                 plain = self._client.plain(self._kind.operation, ended)
                 if plain is None:
                     self._troubled.begin((ask, body, ended))
                 else:
                     outcomes.append((ask, self._read(ask, plain)))
         if self._troubled.under_way:
-            waits = not self._asks and not outcomes
+            waits = not len(self._multi) and not outcomes
             told = self._troubled.ended() if waits else self._troubled.ended(seconds=0)
             outcomes += [(ask, outcome) for (ask, _, _), outcome in told]
         return outcomes
 
     def close(self) -> None:
         """As the port says."""
-        while self._asks:
-            for curl, _ in self._multi.ended():
-                del self._asks[curl]
+        while len(self._multi):
+            self._multi.ended()
         self._troubled.close()
         self._client.give_back(self._multi)
+
+    def _taken(
+        self, ended: list[tuple[pycurl.Curl, Answer | Failure]]
+    ) -> list[tuple[tuple[Ask, bytes], Answer | Failure]]:
+        """What has ended, by what was asked."""
+        return [(self._asks.pop(curl), outcome) for curl, outcome in ended if curl in self._asks]
 
     def _read(self, ask: Ask, plain: object) -> Outcome | Exception:
         try:

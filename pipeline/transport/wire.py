@@ -157,18 +157,19 @@ class Multi:
         while left:
             left, answered, failed = self._multi.info_read()
             for curl in answered:
-                exchange = self._take_out(curl)
-                ended.append((curl, exchange.answer()))
-                self._idle.append(exchange)
-            # One that has failed is not used again, as its connection is not.
-            ended += [
-                (curl, self._wire.failure(self._take_out(curl), code)) for curl, code, _ in failed
-            ]
+                if (exchange := self._take_out(curl)) is not None:
+                    ended.append((curl, exchange.answer()))
+                    self._idle.append(exchange)
+            for curl, code, _ in failed:
+                # One that has failed is not used again, as its connection is not.
+                if (exchange := self._take_out(curl)) is not None:
+                    ended.append((curl, self._wire.failure(exchange, code)))
         return ended
 
-    def _take_out(self, curl: pycurl.Curl) -> Exchange:
+    def _take_out(self, curl: pycurl.Curl) -> Exchange | None:
+        """An exchange that is over; None where the thread was interrupted when it was to begin."""
         self._multi.remove_handle(curl)
-        return self._under_way.pop(curl)
+        return self._under_way.pop(curl, None)
 
 
 class Wire:
