@@ -59,6 +59,10 @@ broken: setup ## Break the code on purpose; a test must see each (ARGS="no-ledge
 chaos: setup ## Break everything for minutes, drain, report (ARGS="--minutes 60 --seed 7")
 	@$(BIN)/python -m chaos $(ARGS)
 
+# As root, on Linux, with iproute2. Some five minutes; it takes down all that it has made.
+machines: setup ## Run workers in network namespaces, lose and cut some (ARGS="--messages 60000")
+	@$(BIN)/python -m machines $(ARGS)
+
 # An existing constraints.txt keeps its versions as far as setup.py allows.
 lock: ## Resolve constraints.txt again, with uv (ARGS=--upgrade takes newer releases)
 	@command -v uv >/dev/null || { echo "lock: uv is not installed: pipx install uv" >&2; exit 1; }
@@ -73,4 +77,4 @@ clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test gateway celery check conformance simulate bench chaos lock clean crashes broken
+.PHONY: help setup demo dev stop test gateway celery check conformance simulate bench chaos lock clean crashes broken machines

@@ -51,6 +51,11 @@ class Process:
         """How it has ended the last time; None while it runs, or before it has."""
         return None if self._running is None else self._running.poll()
 
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal that it outlives, if it runs."""
+        if self._running is not None:
+            self._running.send_signal(number)
+
     def kill(self, number: signal.Signals) -> None:
         """Sends it a signal that is to end it, and waits for that; its children live on."""
         if self._running is None:

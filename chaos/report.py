@@ -9,6 +9,14 @@ from chaos.enough import MESSAGES, POSTGRES_KILLS, WORKER_KILLS, least, least_lo
 from chaos.machine import describe
 from chaos.oracles import Findings, add_up
 from chaos.search import Search
+from chaos.verdicts import (
+    Verdict,
+    Witnessed,
+    all_accounted_for,
+    nothing_doubled,
+    nothing_early,
+    nothing_lost,
+)
 
 _ENOUGH: Final = "enough happened"
 
@@ -30,19 +38,6 @@ class Order:
     rate: float
     drain_minutes: float
     command: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Witnessed:
-    """What the witness at the queue's deletes has seen.
-
-    Attributes:
-        seen: Deletes that it could judge.
-        early: Those of what was not committed.
-    """
-
-    seen: int
-    early: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,21 +79,6 @@ class Happened:
     errands: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What one oracle says.
-
-    Attributes:
-        oracle: Its letter and what it stands for.
-        holds: Whether it holds.
-        why: The figures.
-    """
-
-    oracle: str
-    holds: bool
-    why: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """A chaos run.
@@ -133,33 +113,17 @@ class Report:
 
     def verdicts(self) -> Iterator[Verdict]:
         """Each oracle's verdict."""
-        found, happened = self.total, self.happened
-        seen, each_feed = happened.witnessed, self.findings.values()
-        yield Verdict(
-            "L: nothing lost",
-            found.lost == found.without_row == 0,
-            f"{found.accepted:,} accepted; {found.lost} nowhere, {found.without_row} in the ledger"
-            " without a row",
-        )
-        yield Verdict(
-            "D: nothing doubled",
-            all(each.rows == each.events == each.ledger for each in each_feed)
-            and found.strangers == 0,
-            f"{found.rows:,} rows, {found.events:,} events, {found.ledger:,} in the ledger;"
-            f" {found.strangers} that nobody sent",
-        )
-        yield Verdict(
-            "C: acknowledged only after the commit",
-            seen.early == 0 and seen.seen >= found.rows,
-            f"{seen.seen:,} deletes were seen, {seen.early} of what was not committed",
-        )
+        happened, each_feed = self.happened, list(self.findings.values())
+        yield nothing_lost(each_feed)
+        yield nothing_doubled(each_feed)
+        yield nothing_early(each_feed, happened.witnessed)
         yield Verdict(
             "P: no personal value in the clear",
             not self.search.hits and self.search.sighted,
             f"{len(self.search.hits)} places of {self.search.searched:,} bytes hold a canary",
         )
         yield Verdict("R: drained", *self._drained())
-        yield Verdict("A: every message accounted for", *self._accounted())
+        yield all_accounted_for(each_feed)
         alerts = sum(happened.alerts.values())
         yield Verdict("people were told", alerts > 0, f"{alerts} alerts at the webhook")
         yield Verdict("nothing died by itself", not happened.died, ", ".join(happened.died) or "-")
@@ -177,16 +141,6 @@ class Report:
         if seconds is None:
             return False, f"not within {bound:.0f} s"
         return seconds <= bound, f"{seconds:.0f} s after the last fault, of {bound:.0f} s"
-
-    def _accounted(self) -> tuple[bool, str]:
-        found = self.total
-        quarantined = sum(found.quarantined.values())
-        sums = ", ".join(f"{name} {count:,}" for name, count in found.account.items())
-        told = (
-            f"{sums}; {quarantined:,} in the quarantine, {found.left:,} redriven from it,"
-            f" {found.crooked} rows do not add up"
-        )
-        return all(map(_adds_up, self.findings.values())), told
 
     def _enough(self) -> tuple[bool, str]:
         minutes, happened = self.order.minutes, self.happened
@@ -247,15 +201,6 @@ class Report:
         for where, forms in self.search.hits.items():
             lines.append(f"- canary in {where}: {', '.join(forms)}")
         return "\n".join(lines) + "\n"
-
-
-def _adds_up(found: Findings) -> bool:
-    """Whether the account of a feed is that of its table and of its quarantine."""
-    return (
-        found.crooked == 0
-        and found.account["loaded"] == found.rows
-        and found.account["quarantined"] == sum(found.quarantined.values()) + found.left
-    )
 
 
 def _counts(title: str, counts: dict[str, int]) -> list[str]:

@@ -19,11 +19,12 @@ from chaos.judge import judge
 from chaos.place import HOST, Place
 from chaos.progress import Progress
 from chaos.queue_faults import RULES
-from chaos.report import Happened, Order, Report, Witnessed
+from chaos.report import Happened, Order, Report
 from chaos.schedule import Fault, plan
 from chaos.senders import OverRest, OverSqs, Sender, Way
 from chaos.stage import Stage
 from chaos.traffic import Traffic
+from chaos.verdicts import Witnessed
 from chaos.workers import Moment
 from pipeline.contract import Feed
 from pipeline.produce.rest_client import RestClient

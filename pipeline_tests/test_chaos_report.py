@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from chaos import command
 from chaos.enough import least, least_loaded
 from chaos.oracles import Findings
-from chaos.report import Happened, Order, Report, Witnessed
+from chaos.report import Happened, Order, Report
 from chaos.schedule import Fault
 from chaos.search import Search
+from chaos.verdicts import Witnessed
 
 ORDER = Order(minutes=3, seed=7, rate=170, drain_minutes=2, command="python -m chaos --seed 7")
 ACCOUNT = {

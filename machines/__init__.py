@@ -1,0 +1,1 @@
+"""Machines: workers in network namespaces of their own, more of them, lost and cut off."""
