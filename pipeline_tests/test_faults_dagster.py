@@ -87,7 +87,7 @@ def test_a_backlog_of_twenty_batches_is_drained_by_no_more_runs_than_it_has_batc
     world: World,
 ) -> None:
     """Faults 27 and 62: tick after tick, and at none of them more runs than a feed may have."""
-    feed = small(batch_messages=10, linger_messages=1)
+    feed = small(batch_messages=10, run_messages=10, linger_messages=1)
     deployed = dg.Definitions.merge(ingest(feed), dg.Definitions(resources=defs().resources))
     world.send([json.dumps(login(user_id=f"user-{place}")) for place in range(20 * 10)])
     asked: list[int] = []

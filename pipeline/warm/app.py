@@ -42,7 +42,8 @@ def make_worker_app(broker: Broker) -> Celery:
             "task_default_queue": QUEUE,
         }
     )
-    create_execute_job_task(app, base=RunTask)  # type: ignore[arg-type] # it says dict for any
+    # Of this app alone: else each app that is made later in this process would have it as well.
+    create_execute_job_task(app, base=RunTask, shared=False)  # type: ignore[arg-type] # it says dict for any
     return app
 
 
