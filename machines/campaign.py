@@ -25,7 +25,7 @@ from machines.stage import Stage
 from machines.warm import Warm
 
 MACHINES: Final = 4
-"""How many there are."""
+"""How many there are at least: so many are struck, or go on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

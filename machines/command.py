@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from machines.addresses import Plan
+from machines.addresses import MOST_MACHINES, Plan
 from machines.campaign import MACHINES, Campaign, Order
 from machines.network import Network, find_ip
 
@@ -26,6 +26,9 @@ def machines(  # noqa: PLR0917 - typer names them all
     warm_messages: Annotated[
         int, typer.Option(min=0, help="For each round of warm workers under Dagster; 0: none.")
     ] = 0,
+    count: Annotated[
+        int, typer.Option("--machines", min=MACHINES, max=MOST_MACHINES, help="How many.")
+    ] = MACHINES,
     cuts: Annotated[int, typer.Option(min=0, help="At random moments, besides.")] = 8,
     seed: Annotated[int | None, typer.Option(help="Fixes traffic and cuts; else any.")] = None,
     report: Annotated[
@@ -51,7 +54,7 @@ def machines(  # noqa: PLR0917 - typer names them all
     )
     with (
         tempfile.TemporaryDirectory(prefix="pipeline-machines-") as folder,
-        Network(Plan(os.getpid(), MACHINES), ip) as network,
+        Network(Plan(os.getpid(), count), ip) as network,
         network.in_hub(),
     ):
         result = Campaign(order, network, Path(folder)).run()

@@ -76,13 +76,11 @@ def grow(
     """
     for machine in machines:
         machine.start(stage.environment(stage.plain))
-    filling.fill(stage.plain, messages)
     for machine in machines:
         machine.wait_until_ready()
     rounds: list[Round] = []
     for workers in range(1, len(machines) + 1):
-        if rounds:
-            filling.fill(stage.plain, messages)
+        filling.fill(stage.plain, messages)
         rounds.append(_round(stage, machines[:workers], messages))
         tell(f"{workers} at work: {rounds[-1].rate:,.0f} events/s, {rounds[-1].busy:.2f} cores")
     return rounds

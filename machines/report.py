@@ -152,13 +152,15 @@ def scenes_table(scenes: Sequence[Struck]) -> list[str]:
 
 
 def _grew(rounds: Sequence[Round]) -> tuple[bool, str]:
+    if unmeasured := [str(each.workers) for each in rounds if not each.rate]:
+        return False, f"no rate was measured with {', '.join(unmeasured)} at work"
     steps = [_step(*pair) for pair in pairwise(rounds)]
     return all(holds for holds, _ in steps), "; ".join(why for _, why in steps)
 
 
 def _step(before: Round, after: Round) -> tuple[bool, str]:
     """Whether one worker more was worth it, or could not be."""
-    factor = after.rate / before.rate if before.rate else 0.0
+    factor = after.rate / before.rate
     full = before.busy / before.cores >= FULL or after.busy / after.cores >= FULL
     told = f"{before.workers} to {after.workers}: {factor:.2f} times"
     if factor >= GREW:

@@ -6,7 +6,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -204,7 +204,7 @@ class Stage:
         )
         process.start()
         self.processes[name] = process
-        for line in _lines(said, process):
+        if (line := _first_line(said, process)) is not None:
             return line
         raise SystemExit(f"machines: the {name} did not start; it said: {said.read_text()[-500:]}")
 
@@ -231,13 +231,12 @@ class Stage:
         return f"{self.warehouse.url.rpartition('/')[0]}/{name}"
 
 
-def _lines(said: Path, process: Process) -> Iterator[str]:
-    """The first whole line of a file, once it is there; nothing if the process ends first."""
+def _first_line(said: Path, process: Process) -> str | None:
+    """The first whole line of a file, once it is there; None if the process ends before."""
     deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline:
-        with contextlib.suppress(ValueError):
-            yield said.read_text()[: said.read_text().index("\n")]
-            return
-        if not process.is_alive():
-            return
+    while time.monotonic() < deadline and process.is_alive():
+        line, end, _ = said.read_text().partition("\n")
+        if end:
+            return line
         time.sleep(0.05)
+    return None

@@ -190,11 +190,11 @@ class Warm:
         self._tell(f"{what}: held {held:,}, drained after {struck.drained:.0f} s")
         return struck
 
-    def _wait_until(self, come: Callable[[], bool], else_: str) -> None:
+    def _wait_until(self, come: Callable[[], bool], otherwise: str) -> None:
         deadline = time.monotonic() + _PATIENCE
         while not come():
             if time.monotonic() > deadline:
-                raise SystemExit(f"machines: {else_} by the warm workers")
+                raise SystemExit(f"machines: {otherwise} by the warm workers")
             time.sleep(_GLANCE_SECONDS)
 
     def _held(self) -> int:

@@ -125,6 +125,11 @@ def test_full_cores_excuse_a_worker_more_that_is_not_worth_it() -> None:
     assert "1 to 2: 1.01 times, the cores are full" in report.to_markdown()
 
 
+def test_a_round_without_a_rate_is_not_excused_by_full_cores() -> None:
+    rounds = [worked(1, 0, 1.9), worked(2, 190, 1.9)]
+    assert broken(rounds=rounds) == ["more workers settle more, until the cores are full"]
+
+
 def test_what_was_left_out_has_no_verdict() -> None:
     told = replace(SOUND, rounds=(), warm=(), scenes=())
     assert told.holds
