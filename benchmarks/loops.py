@@ -40,7 +40,7 @@ NAMES: Final = ("user_id", "device_type", "ip", "device_id", "locale", "app_vers
 """Its columns."""
 
 _WELL_MADE_THREADS: Final = 10
-_BARE_THREADS: Final = 8  # as many as a run has receivers
+_BARE_THREADS: Final = 8  # as many calls under way as the loops of others have
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
