@@ -40,7 +40,8 @@ NAMES: Final = ("user_id", "device_type", "ip", "device_id", "locale", "app_vers
 """Its columns."""
 
 _WELL_MADE_THREADS: Final = 10
-_BARE_THREADS: Final = 8  # as many calls under way as the loops of others have
+BARE_THREADS: Final = 8
+"""That make bare calls: as many calls under way as the loops of others have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,9 +154,9 @@ def _well_made(task: Task) -> Callable[[], object]:
 
 def _bare(task: Task, *, lean: bool) -> Callable[[], object]:
     endpoint = Endpoint(task.endpoint, embedded=True, lean=lean)
-    _, client = make_clients(endpoint, read_seconds=30, connections=_BARE_THREADS)
+    _, client = make_clients(endpoint, read_seconds=30, connections=BARE_THREADS)
     return lambda: receive_and_delete(
-        client, task.queue_url, messages=task.messages, threads=_BARE_THREADS
+        client, task.queue_url, messages=task.messages, threads=BARE_THREADS
     )
 
 
