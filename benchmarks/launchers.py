@@ -5,6 +5,8 @@ which imports everything first. To add one, add a function and its name below; n
 knows how runs are launched.
 """
 
+import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +14,17 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+
+from chaos.place import HOST, free_port
+from chaos.processes import Process
+
+_PIPELINE: Final = Path(sys.executable).parent / "pipeline"
+_AT_A_TIME: Final = "3"  # as many runs as the project's dagster.yaml has places for
+_WARM: Final = """\
+run_launcher:
+  module: pipeline.warm.launcher
+  class: WarmRunLauncher
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +53,29 @@ def _default(_folder: Path) -> Iterator[Launcher]:
     yield Launcher(name="default")
 
 
-WAYS: Final[Mapping[str, Way]] = {"default": _default}
+@contextmanager
+def _celery(folder: Path) -> Iterator[Launcher]:
+    """Warm workers: as many runs at a time as the instance allows, over a Redis of their own."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("--launcher celery wants redis-server, which is not installed")
+    port = free_port()
+    where = ["--bind", HOST, "--port", str(port), "--dir", str(folder)]
+    nothing_kept = ["--save", "", "--appendonly", "no"]
+    redis = Process([program, *where, *nothing_kept], {}, folder, folder / "redis")
+    redis.start()
+    try:
+        yield Launcher(
+            name="celery",
+            settings=_WARM,
+            workers={"worker": (str(_PIPELINE), "worker", "--concurrency", _AT_A_TIME)},
+            environment={"PIPELINE_CELERY_BROKER": f"redis://{HOST}:{port}/0"},
+        )
+    finally:
+        redis.end()
+
+
+WAYS: Final[Mapping[str, Way]] = {"default": _default, "celery": _celery}
 """Every way, by its name."""
 
 
