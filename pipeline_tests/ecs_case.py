@@ -15,10 +15,13 @@ import boto3
 import dagster as dg
 import pytest
 from dagster_aws.ecs import EcsRunLauncher
+from moto import mock_aws
 from moto.ecs.models import ecs_backends
 
 import pipeline
+from pipeline.local.postgres import EmbeddedPostgres
 from pipeline_tests.launched_runs import IMAGE, SECRETS
+from pipeline_tests.postgres_fixtures import database
 
 FOLDER: Final = Path(pipeline.__file__).parents[1] / "deploy" / "ecs"
 FAMILY: Final = "pipeline-run"
@@ -86,7 +89,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(home: Path, postgres_url: str, patch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def _cluster(home: Path, postgres_url: str, patch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """The cluster, within moto.
 
     Args:
@@ -146,3 +149,18 @@ def _metadata_endpoint(task: Mapping[str, Any], patch: pytest.MonkeyPatch) -> It
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture(scope="module")
+def ecs(
+    postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """One cluster for all tests, each of which looks at a run, or a caller, of its own."""
+    home = tmp_path_factory.mktemp("home")
+    with (
+        mock_aws(),
+        database(postgres_server) as url,
+        pytest.MonkeyPatch.context() as patch,
+        _cluster(home, url, patch) as made,
+    ):
+        yield made

@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,32 +17,16 @@ from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 from dagster._grpc.types import ExecuteRunArgs
 from dagster_shared.serdes import deserialize_value
 from dagster_shared.yaml_utils import load_yaml_from_path
-from moto import mock_aws
 
-from pipeline.local.postgres import EmbeddedPostgres
-from pipeline_tests.ecs_case import FAMILY, FOLDER, Cluster, cluster, filled_in
+from pipeline_tests.ecs_case import FAMILY, FOLDER, Cluster, ecs, filled_in
 from pipeline_tests.launched_runs import IMAGE, SECRETS, again, begin, launch
-from pipeline_tests.postgres_fixtures import database
 from pipeline_tests.world import World, sample_bodies
+
+__all__ = ["ecs"]
 
 ROOT: Final = FOLDER.parents[1]
 MOST_OVERRIDES: Final = 8192
 """Characters that RunTask takes as overrides, as the API reference of ECS says."""
-
-
-@pytest.fixture(scope="module")
-def ecs(
-    postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    """One cluster for all tests, each of which looks at a run of its own."""
-    home = tmp_path_factory.mktemp("home")
-    with (
-        mock_aws(),
-        database(postgres_server) as url,
-        pytest.MonkeyPatch.context() as patch,
-        cluster(home, url, patch) as made,
-    ):
-        yield made
 
 
 def test_a_run_is_a_task_of_the_definition_in_the_network_of_the_daemon(ecs: Cluster) -> None:

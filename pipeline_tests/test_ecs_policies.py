@@ -10,17 +10,16 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from dagster._core.launcher import WorkerStatus
-from moto import mock_aws
 from moto.core.authorization import enable_iam_authentication
 
 from pipeline.feeds import discover, find
-from pipeline.local.postgres import EmbeddedPostgres
 from pipeline.resources.outside import Outside
 from pipeline_tests.dead_letter_case import with_dead_letters
-from pipeline_tests.ecs_case import FOLDER, Cluster, cluster, filled_in
+from pipeline_tests.ecs_case import FOLDER, Cluster, ecs, filled_in
 from pipeline_tests.launched_runs import begin, launch
-from pipeline_tests.postgres_fixtures import database
 from pipeline_tests.world import World, sample_bodies
+
+__all__ = ["ecs"]
 
 IAM: Final = FOLDER / "iam"
 BATCHED: Final = {
@@ -43,21 +42,6 @@ def statements(name: str) -> list[dict[str, Any]]:
 def actions(name: str) -> set[str]:
     """All that a policy allows."""
     return {action for each in statements(name) for action in each["Action"]}
-
-
-@pytest.fixture(scope="module")
-def ecs(
-    postgres_server: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Cluster]:
-    """One cluster for all tests, each of which is somebody else in it."""
-    home = tmp_path_factory.mktemp("home")
-    with (
-        mock_aws(),
-        database(postgres_server) as url,
-        pytest.MonkeyPatch.context() as patch,
-        cluster(home, url, patch) as made,
-    ):
-        yield made
 
 
 @contextlib.contextmanager
