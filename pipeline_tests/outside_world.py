@@ -16,7 +16,7 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from mypy_boto3_sqs import SQSClient
 
-from pipeline.messages import Calls, Message, Refusals
+from pipeline.messages import Ask, Calls, Message, Outcome, Refusals
 from pipeline.threaded_calls import ThreadedCalls
 
 KMS_REFUSALS: Final = (
@@ -81,6 +81,14 @@ class StandInQueue:
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
         self.hidden.append((list(messages), seconds))
         return self._hide(messages)
+
+
+def all_of(calls: Calls[Ask, Outcome]) -> list[Outcome | Exception]:
+    """What the calls that are under way come to."""
+    outcomes: list[Outcome | Exception] = []
+    while calls.under_way:
+        outcomes += [outcome for _, outcome in calls.ended()]
+    return outcomes
 
 
 class _Raw(io.BytesIO):

@@ -2,14 +2,16 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 
 from pipeline.errors import WrongEnvironment
+from pipeline.messages import Message, Refusals
 from pipeline.operate.hands import Hands, HeldOutside, HeldQueue
 from pipeline.resources.outside import Outside
-from pipeline_tests.outside_world import refusing
+from pipeline_tests.outside_world import all_of, refusing
 from pipeline_tests.samples import USER_LOGINS, eventually
 from pipeline_tests.world import World
 
@@ -19,33 +21,62 @@ def hands() -> Hands:
     return Hands(threading.Event())
 
 
-@pytest.fixture
-def queue(world: World, hands: Hands) -> HeldQueue:
-    """The queue of a world, with thirty messages."""
+@pytest.fixture(params=["lean", "boto3"])
+def queue(world: World, hands: Hands, request: pytest.FixtureRequest) -> HeldQueue:
+    """The queue of a world as runs have it, with thirty messages."""
     world.send(["{}"] * 30)
-    return HeldQueue(world.sqs, USER_LOGINS, hands, embedded=False)
+    outside = Outside.of({**world.environment, "PIPELINE_SQS_TRANSPORT": request.param})
+    return HeldOutside.around(outside, hands).queue_for_a_run(USER_LOGINS)
+
+
+def receive(queue: HeldQueue) -> list[Message]:
+    """What one call brings, as runs make it."""
+    with closing(queue.receives(1)) as calls:
+        calls.begin(10)
+        (outcome,) = all_of(calls)
+    assert not isinstance(outcome, Exception)
+    return outcome
+
+
+def delete(queue: HeldQueue, messages: list[Message]) -> None:
+    """Deletes messages as runs do."""
+    with closing(queue.deletes(1)) as calls:
+        calls.begin(messages)
+        assert all_of(calls) == [Refusals()]
 
 
 def test_what_is_neither_committed_nor_released_is_given_back_at_once(
     world: World, hands: Hands, queue: HeldQueue
 ) -> None:
-    first, second, _ = (queue.receive(10) for _ in range(3))
-    queue.delete(first)
+    first, second, _ = (receive(queue) for _ in range(3))
+    delete(queue, first)
     queue.hide(second, 600)
     assert hands.let_go() == (20, 20)
     assert world.depth() == (20, 0)
 
 
+def test_what_is_about_to_be_deleted_is_not_given_back(
+    world: World, hands: Hands, queue: HeldQueue
+) -> None:
+    """It is committed: to show it again would only cost its redelivery."""
+    messages = receive(queue)
+    with closing(queue.deletes(1)) as calls:
+        calls.begin(messages)
+        assert hands.let_go() == (0, 0)
+        all_of(calls)
+    assert world.depth() == (20, 0)
+
+
 def test_what_an_ended_run_has_left_is_let_be(world: World, hands: Hands, queue: HeldQueue) -> None:
-    queue.receive(10)
+    receive(queue)
     hands.clear()
-    queue.receive(10)
+    receive(queue)
     assert hands.let_go() == (10, 10)
     assert world.depth() == (20, 10)
 
 
 def test_a_heartbeat_hides_nothing_again(world: World, hands: Hands, queue: HeldQueue) -> None:
-    messages = queue.receive(10)
+    messages = receive(queue)
     hands.let_go()
     assert queue.hide(messages, 600).retry == ()
     assert world.depth() == (30, 0)
@@ -54,7 +85,7 @@ def test_a_heartbeat_hides_nothing_again(world: World, hands: Hands, queue: Held
 def test_a_heartbeat_that_is_under_way_is_waited_for(
     world: World, hands: Hands, queue: HeldQueue
 ) -> None:
-    messages = queue.receive(10)
+    messages = receive(queue)
 
     def closed() -> bool:
         with hands.hiding() as permitted:
@@ -76,14 +107,26 @@ def test_told_to_stop_it_receives_nothing_more(
     world: World, hands: Hands, queue: HeldQueue
 ) -> None:
     hands.stopping.set()
-    assert queue.receive(10) == []
+    assert receive(queue) == []
     assert world.app.calls["ReceiveMessage"] == 0
 
 
-def test_what_sqs_does_not_take_back_is_counted(
-    world: World, hands: Hands, queue: HeldQueue
+def test_told_to_stop_while_a_call_is_under_way_it_keeps_what_that_brings(
+    hands: Hands, queue: HeldQueue
 ) -> None:
-    queue.receive(10)
+    with closing(queue.receives(2)) as calls:
+        calls.begin(10)
+        hands.stopping.set()
+        calls.begin(10)
+        assert calls.under_way == 2
+        brought = [len(each) for each in all_of(calls) if not isinstance(each, Exception)]
+    assert sorted(brought) == [0, 10]
+    assert hands.let_go() == (10, 10)
+
+
+def test_what_sqs_does_not_take_back_is_counted(world: World, hands: Hands) -> None:
+    world.send(["{}"] * 10)
+    receive(HeldQueue(world.sqs, USER_LOGINS, hands, embedded=False))
     with refusing(world.sqs, "ChangeMessageVisibilityBatch", "AccessDenied"):
         assert hands.let_go() == (0, 10)
 

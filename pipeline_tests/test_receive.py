@@ -138,21 +138,21 @@ class TestEmptyAnswers:
             ((3, 0, 0, 4), 3, 3),
         ],
     )
-    def test_of_one_thread(self, answers: tuple[int, ...], taken: int, calls: int) -> None:
+    def test_of_one_call_at_a_time(self, answers: tuple[int, ...], taken: int, calls: int) -> None:
         queue = StandInQueue(receive=_script(*answers))
         care = _Care(queue, Limits(receivers=1))
 
         assert len(care.receive()) == taken
         assert len(queue.asked) == calls
 
-    def test_of_several_threads(self) -> None:
+    def test_of_several_calls_under_way(self) -> None:
         queue = StandInQueue(receive=_supply(total=95))
         care = _Care(queue, Limits(receivers=8))
 
         assert len(care.receive()) == 95
         assert 10 + 2 <= len(queue.asked) <= 10 + 8
 
-    def test_a_thread_waits_for_the_others_instead_of_asking_again(self) -> None:
+    def test_another_answer_is_waited_for_instead_of_asking_again(self) -> None:
         """Long polls of an empty queue cost a second each."""
         asking = threading.Barrier(2, timeout=10)
         empty_first = threading.Event()
@@ -181,7 +181,7 @@ class TestEmptyAnswers:
 
 
 class TestErrors:
-    """Of one thread among several."""
+    """Of one call among several."""
 
     def test_the_others_end_and_everything_stays_in_care(self) -> None:
         supply = _supply()
@@ -206,7 +206,7 @@ class TestErrors:
         assert care.held == delivered >= 80
         assert calls <= 9 + 3 * 2
 
-    def test_a_thread_that_waits_for_another_one_ends_with_it(self) -> None:
+    def test_an_error_ends_what_waits_for_another_answer(self) -> None:
         """The one got an empty answer, and would wait for ever for the other's."""
         both = threading.Barrier(2, timeout=10)
         turn = iter(range(2))
@@ -398,7 +398,7 @@ class _Unweighable(str):
         raise MemoryError
 
 
-def test_eight_threads_receive_each_message_of_a_real_queue_once(
+def test_eight_calls_under_way_receive_each_message_of_a_real_queue_once(
     sqs: SQSClient,
 ) -> None:
     feed = small(receivers=8, batch_messages=1_000, visibility_seconds=60)

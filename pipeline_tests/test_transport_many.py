@@ -1,18 +1,21 @@
 """Many calls of one thread come to what each would have come to alone, trouble and all."""
 
 import json
+import time
 from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
 
-from pipeline.errors import QueueError
+from pipeline.errors import QueueError, QueueUnreachable
 from pipeline.feeds.user_logins import FEED
-from pipeline.messages import Calls, Message, Outcome, Refusals
+from pipeline.messages import Message, Refusals
 from pipeline.resources.sqs import SqsQueue
+from pipeline.resources.sqs_client import Endpoint
+from pipeline_tests.outside_world import all_of
 from pipeline_tests.samples import message
-from pipeline_tests.scripted_sqs import Reply, refusal
-from pipeline_tests.transport_case import ANSWER, DOWN, REPLIES, Both, both, server
+from pipeline_tests.scripted_sqs import Reply, refusal, scripted
+from pipeline_tests.transport_case import ANSWER, DOWN, REPLIES, Both, both, clients, server
 
 __all__ = ["both", "server"]
 
@@ -41,14 +44,6 @@ def told(outcome: list[Message] | Exception) -> object:
     if isinstance(outcome, Exception):
         return repr(outcome)
     return [(each.body, each.event_id) for each in outcome]
-
-
-def all_of(calls: Calls[int, Outcome]) -> list[Outcome | Exception]:
-    """What the calls that are under way come to."""
-    outcomes: list[Outcome | Exception] = []
-    while calls.under_way:
-        outcomes += [outcome for _, outcome in calls.ended()]
-    return outcomes
 
 
 @pytest.mark.parametrize("replies", REPLIES, ids=range(len(REPLIES)))
@@ -82,6 +77,22 @@ def test_one_in_trouble_keeps_no_other_from_its_answer(both: Both) -> None:
     assert [type(error) for error in failed] == [QueueError]
     assert len(outcomes) == 4
     assert len(both.server.asked) == 4
+
+
+def test_one_that_cannot_be_read_keeps_no_other_from_being_told(both: Both) -> None:
+    """It is JSON as SQS writes it, but for what every message has."""
+    queue = queue_of(both)
+    both.server.replies[:] = [Reply(b'{"Messages": [{"Body": "{}"}]}'), EMPTY, EMPTY]
+
+    with closing(queue.receives(3)) as calls:
+        for _ in range(3):
+            calls.begin(10)
+        try:
+            outcomes = all_of(calls)
+        except KeyError:
+            pytest.fail("the others are not told of")
+
+    assert sorted(map(repr, outcomes)) == ["KeyError('Attributes')", "[]", "[]"]
 
 
 def test_the_next_calls_go_over_the_connections_of_those_before(both: Both) -> None:
@@ -145,3 +156,28 @@ def test_closing_waits_for_what_is_under_way(both: Both) -> None:
     assert len(both.server.asked) == 2
     assert alone(queue) == []
     assert len(both.server.asked) == 3
+
+
+def test_one_that_gets_no_answer_is_tried_again_and_the_others_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    monkeypatch.setattr("pipeline.resources.sqs_client._CONNECT_SECONDS", 0.2)
+    with scripted() as silent:
+        silent.replies += [FOUND]
+        with clients(Endpoint(silent.url, embedded=True), read_seconds=0.05) as (client, lean):
+            queue = SqsQueue(client, FEED, hot=lean)
+            silent.asked.clear()
+            silent.replies += [Reply(hangs=True), EMPTY, EMPTY]
+            with closing(queue.receives(2)) as calls:
+                calls.begin(10)
+                calls.begin(10)
+                assert all_of(calls) == [[], []]
+            assert (len(silent.asked), len(pauses)) == (3, 1)
+            silent.replies += [Reply(hangs=True)] * 3
+            with closing(queue.receives(1)) as calls:
+                calls.begin(10)
+                (outcome,) = all_of(calls)
+    assert isinstance(outcome, QueueUnreachable)
+    assert "ReadTimeoutError" in str(outcome)

@@ -8,6 +8,8 @@ _CLIENT: Final = "pipeline/transport/client.py"
 _WIRE: Final = "pipeline/transport/wire.py"
 _REFUSED: Final = "test_transport_wire.py::TestTls::test_one_that_does_not_hold_is_refused"
 _ALIKE: Final = "test_transport.py::test_it_makes_of_an_answer_what_boto3_makes_of_it"
+_MANY: Final = "pipeline/transport/many.py"
+_AS_ALONE: Final = "test_transport_many.py::test_each_comes_to_what_it_would_alone"
 
 BUILDS: Final = (
     Build.of(
@@ -57,6 +59,41 @@ BUILDS: Final = (
                 "kept.made_of != (secret, day)",
                 "kept.made_of[0] != secret",
             ),
+        ),
+    ),
+    Build.of(
+        "many-fail-with-one",
+        "loses the answers that come with one that cannot be read",
+        Oracle.RECOVERY,
+        test="test_transport_many.py::test_one_that_cannot_be_read_keeps_no_other_from_being_told",
+        edits=(
+            Edit(
+                _MANY,
+                "outcomes.append((ask, self._read(ask, plain)))",
+                "outcomes.append((ask, self._kind.read(ask, plain)))",
+            ),
+        ),
+    ),
+    Build.of(
+        "many-begin-afresh",
+        "makes of a call that met trouble a new one, with all its attempts",
+        Oracle.RECOVERY,
+        test=f"{_AS_ALONE}[17]",
+        edits=(
+            Edit(
+                _MANY,
+                "self._client.finish(self._kind.operation, body, ended)",
+                "self._client.finish(self._kind.operation, body)",
+            ),
+        ),
+    ),
+    Build.of(
+        "many-stop-late",
+        "goes on receiving when the service is told to stop",
+        Oracle.RECOVERY,
+        test="test_hands.py::test_told_to_stop_it_receives_nothing_more[lean]",
+        edits=(
+            Edit("pipeline/operate/hands.py", "if self._hands.stopping.is_set():", "if False:"),
         ),
     ),
 )

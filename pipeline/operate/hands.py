@@ -101,25 +101,12 @@ class HeldQueue(SqsQueue):
         super().__init__(client, feed, hot=hot, embedded=embedded)
         self._hands = hands
 
-    def receive(self, count: int) -> list[Message]:
-        """As `SqsQueue`; nothing once the process is to end."""
-        if self._hands.stopping.is_set():
-            return []
-        messages = super().receive(count)
-        self._hands.take(self, messages)
-        return messages
-
-    def delete(self, messages: Sequence[Message]) -> Refusals[Message]:
-        """As `SqsQueue`: what is deleted is committed."""
-        self._hands.drop(messages)
-        return super().delete(messages)
-
     def receives(self, at_once: int) -> Calls[int, list[Message]]:
-        """As `receive`."""
+        """As `SqsQueue`; nothing once the process is to end."""
         return _HeldReceives(super().receives(at_once), self, self._hands)
 
     def deletes(self, at_once: int) -> Calls[Sequence[Message], Refusals[Message]]:
-        """As `delete`."""
+        """As `SqsQueue`: what is deleted is committed."""
         return _HeldDeletes(super().deletes(at_once), self._hands)
 
     def hide(self, messages: Sequence[Message], seconds: int) -> Refusals[Message]:
@@ -178,14 +165,13 @@ class _HeldReceives(_HeldCalls[int, list[Message]]):
             super().begin(ask)
 
     def ended(self) -> list[tuple[int, list[Message] | Exception]]:
-        ended = [(ask, list[Message]()) for ask in self._refused]
+        told: list[tuple[int, list[Message] | Exception]] = [(ask, []) for ask in self._refused]
         self._refused.clear()
-        told: list[tuple[int, list[Message] | Exception]] = [*ended]
         if super().under_way:
             told += super().ended()
-        for _, messages in told:
-            if not isinstance(messages, Exception):
-                self._hands.take(self._queue, messages)
+        for _, outcome in told:
+            if not isinstance(outcome, Exception):
+                self._hands.take(self._queue, outcome)
         return told
 
 

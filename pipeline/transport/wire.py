@@ -114,7 +114,9 @@ class Exchange:
     def answer(self) -> Answer:
         """What has come back."""
         status: int = self.curl.getinfo(pycurl.RESPONSE_CODE)
-        return Answer(status, self._lines.copy(), b"".join(self._parts))
+        answer = Answer(status, self._lines.copy(), b"".join(self._parts))
+        self._parts.clear()  # or what it holds would stay for as long as the connection
+        return answer
 
 
 class Multi:
