@@ -87,33 +87,33 @@ class Instance:
 
     def cpu_seconds(self) -> float:
         """Of a core, that all processes of the instance have taken, those of its runs included."""
-        return cpu_seconds(self._groups(self._daemon, *self._servers, *self._workers))
+        return cpu_seconds(self._sessions(self._daemon, *self._servers, *self._workers))
 
     def parts_cpu_seconds(self) -> dict[str, float]:
         """The same of the daemon and of the code servers, each apart."""
         return {
-            "daemon": cpu_seconds(self._groups(self._daemon)),
-            "code server": cpu_seconds(self._groups(*self._servers)),
+            "daemon": cpu_seconds(self._sessions(self._daemon)),
+            "code server": cpu_seconds(self._sessions(*self._servers)),
         }
 
     def watch_runs(self) -> PeakWatch:
         """Watches the memory of the processes that runs are at work in."""
-        workers = self._groups(*self._workers)
-        servers = self._groups(*self._servers)
+        workers = self._sessions(*self._workers)
+        servers = self._sessions(*self._servers)
 
         def pids() -> list[int]:
-            # A code server leads its group; what else is there are its runs.
+            # A code server leads its session; what else is there are its runs.
             return [
                 each.pid
                 for each in seen()
-                if each.group in workers or (each.group in servers and each.pid != each.group)
+                if each.session in workers or (each.session in servers and each.pid != each.session)
             ]
 
         return PeakWatch(pids)
 
     @staticmethod
-    def _groups(*processes: Process) -> set[int]:
-        return {group for process in processes for group in process.groups}
+    def _sessions(*processes: Process) -> set[int]:
+        return {session for process in processes for session in process.groups}
 
 
 @contextmanager

@@ -23,12 +23,12 @@ class Seen:
 
     Attributes:
         pid: Its id.
-        group: That of its process group.
+        session: That of its session: a warm worker's children have process groups of their own.
         cpu_seconds: Of a core, its own and those of its children that have ended.
     """
 
     pid: int
-    group: int
+    session: int
     cpu_seconds: float
 
 
@@ -40,16 +40,16 @@ def seen() -> Iterator[Seen]:
 
 
 def parse(stat: str) -> Seen:
-    """One process from its `stat`, proc(5): fields 1, 5, and 14 to 17."""
+    """One process from its `stat`, proc(5): fields 1, 6, and 14 to 17."""
     name_ends = stat.rindex(")")  # a name may hold anything
     fields = stat[name_ends + 2 :].split()  # from field 3 on
     ticks = sum(int(field) for field in fields[11:15])
-    return Seen(int(stat.split(" ", 1)[0]), int(fields[2]), ticks / os.sysconf("SC_CLK_TCK"))
+    return Seen(int(stat.split(" ", 1)[0]), int(fields[3]), ticks / os.sysconf("SC_CLK_TCK"))
 
 
-def cpu_seconds(groups: Collection[int]) -> float:
-    """Of a core, that the process groups have taken so far."""
-    return sum(each.cpu_seconds for each in seen() if each.group in groups)
+def cpu_seconds(sessions: Collection[int]) -> float:
+    """Of a core, that the processes of some sessions have taken so far."""
+    return sum(each.cpu_seconds for each in seen() if each.session in sessions)
 
 
 def peak_mib(pid: int) -> float:

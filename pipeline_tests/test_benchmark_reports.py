@@ -203,9 +203,9 @@ class TestFiles:
 
 
 def test_a_process_is_read_whatever_its_name() -> None:
-    stat = "42 (a ) b (c) S 1 40 40 0 -1 0 0 0 0 0 100 20 30 4 20 0 1 0 9 0 0"
+    stat = "42 (a ) b (c) S 1 41 40 0 -1 0 0 0 0 0 100 20 30 4 20 0 1 0 9 0 0"
     seen = parse(stat)
-    assert (seen.pid, seen.group) == (42, 40)
+    assert (seen.pid, seen.session) == (42, 40)
     assert seen.cpu_seconds == pytest.approx(154 / os.sysconf("SC_CLK_TCK"))
 
 
