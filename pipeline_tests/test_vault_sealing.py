@@ -1,6 +1,7 @@
 """What the vault keeps of a batch: sealed values that open with their key and pseudonym alone."""
 
 import dataclasses
+import tracemalloc
 import unicodedata
 from typing import Final
 
@@ -50,6 +51,28 @@ def test_a_value_comes_back_from_the_vault(case: tuple[str, object]) -> None:
 @pytest.mark.parametrize(("name", "raw"), VALUES, ids=lambda case: ascii(case)[:30])
 def test_the_oddest_values_come_back_from_the_vault(name: str, raw: object) -> None:
     returns(name, raw)
+
+
+def test_long_values_come_to_what_each_comes_to_alone() -> None:
+    """Together they are more than is worked on at once, and one of them is by itself."""
+    values = [f"{place}" * size for place, size in enumerate([2**19, 2**18, 7, 2**21, 1, 2**20])]
+    vault = Vault()
+
+    assert vault.mask(values, TEXT, KEYS) == [vault.mask([each], TEXT, KEYS)[0] for each in values]
+    assert vault.seal(values, TEXT, KEYS) == [vault.seal([each], TEXT, KEYS)[0] for each in values]
+
+
+def test_sealing_long_values_takes_little_more_memory_than_what_comes_of_it() -> None:
+    values = [f"{place:065536}" for place in range(256)]  # 16 MiB
+    Vault().seal(["warm"], TEXT, KEYS)
+    tracemalloc.start()
+    try:
+        kept = Vault().seal(values, TEXT, KEYS)
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert sum(map(len, kept)) <= left < peak < 1.8 * left
 
 
 def returns(name: str, raw: object) -> None:

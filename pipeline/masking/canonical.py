@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pipeline.types import FieldType, IpAddress, JsonObject, Text
 
@@ -14,6 +14,7 @@ _ZEROS = bytes(10)
 # Three characters of four bytes: the most that Unicode's normal form C makes of one.
 _BYTES_PER_CHARACTER = 12
 _OTHERS_BYTES = 32  # the text of a number or a moment is shorter
+_AT_ONCE = 2**20  # characters
 
 
 def pack(values: Sequence[object], kind: FieldType) -> list[bytes]:
@@ -54,6 +55,21 @@ def largest(kind: FieldType) -> int:
         # Composing the characters of a text never makes more than three times its bytes.
         return _padded(3 * kind.max_bytes)
     return _OTHERS_BYTES
+
+
+def portions(values: Sequence[object]) -> Iterator[Sequence[object]]:
+    """All values in turn, no more at once than memory bears where they are long.
+
+    On the way from a value to its mask there are several copies of it.
+    """
+    first = size = 0
+    for place, value in enumerate(values):
+        size += len(str(value))
+        if size >= _AT_ONCE:
+            yield values[first : place + 1]
+            first, size = place + 1, 0
+    if first < len(values):
+        yield values[first:]
 
 
 def normalised(values: Sequence[object]) -> list[bytes]:

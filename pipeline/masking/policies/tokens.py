@@ -1,7 +1,8 @@
 """Pseudonyms: keyed, deterministic tokens that carry the version of their key."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import ClassVar
 
 from cryptography.exceptions import InvalidTag
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hmac import HMAC
 
 from pipeline.errors import TokenError
-from pipeline.masking.canonical import largest, normalised, pack, unpack
+from pipeline.masking.canonical import largest, normalised, pack, portions, unpack
 from pipeline.masking.keyring import FieldKeys
 from pipeline.masking.token import LONGEST_PREFIX, characters, read_token, write_tokens
 from pipeline.types import FieldType
@@ -66,7 +67,7 @@ class Encrypt:
     def mask(self, values: Sequence[object], kind: FieldType, keys: FieldKeys) -> list[object]:
         """The pseudonym of each value."""
         sealed = _Siv("encrypt", keys, keys.current).seal(values, kind)
-        return [*write_tokens(keys.current, sealed)]
+        return [*write_tokens(keys.current, list(sealed))]
 
     def open(self, token: str, kind: FieldType, keys: FieldKeys) -> str:
         """The value behind a pseudonym, as text in canonical form.
@@ -149,7 +150,7 @@ def _digests(values: Sequence[object], secret: bytes) -> list[bytes]:
     """
     keyed = HMAC(secret, SHA256())
     digests = []
-    for content in normalised(values):
+    for content in chain.from_iterable(map(normalised, portions(values))):
         mac = keyed.copy()
         mac.update(content)
         digests.append(mac.finalize())
@@ -167,11 +168,12 @@ class _Siv:
         self._key = keys.secret(purpose, version=version, length=_SIV_KEY)
         self._associated = [keys.feed.encode(), keys.field.encode(), str(version).encode()]
 
-    def seal(self, values: Sequence[object], kind: FieldType) -> list[bytes]:
+    def seal(self, values: Sequence[object], kind: FieldType) -> Iterator[bytes]:
         # Late: numpy takes longer to import than the rest of the command line.
         from pipeline.masking.siv import encrypt_all  # noqa: PLC0415
 
-        return encrypt_all(self._key, self._associated, pack(values, kind))
+        for portion in portions(values):
+            yield from encrypt_all(self._key, self._associated, pack(portion, kind))
 
     def open(self, sealed: bytes, kind: FieldType) -> str:
         try:
