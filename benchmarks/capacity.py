@@ -19,7 +19,6 @@ _KEPT: Final = Path("docs/benchmarks/peers.json")
 _TEN: Final = 10  # messages of one call
 _CALLS: Final = 0.2  # a message: one to receive ten, one to delete them
 _DAY: Final = 86_400
-_LARGEST: Final = 2**20  # bytes that are set aside for each message that is asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +29,14 @@ class Model:
         message_us: Microseconds of the machine for one message.
         call_ms: Milliseconds that a call takes beside SQS's own time to answer.
         busy: The share of its calls that a run keeps under way, of those that it may.
-        receives: Receives under way at once, at most.
-        deletes: Deletes under way at once, at most.
+        under_way: Receives under way at once, at most, and deletes beside them.
         batch: Messages of a batch.
     """
 
     message_us: float
     call_ms: float
     busy: float
-    receives: int
-    deletes: int
+    under_way: int
     batch: int
 
     @classmethod
@@ -53,8 +50,7 @@ class Model:
             message_us=0.0,
             call_ms=measured.call_ms,
             busy=1.0,
-            receives=in_flight(limits.receivers, limits.batch_bytes),
-            deletes=limits.receivers,
+            under_way=limits.receivers,
             batch=limits.batch_messages,
         )
         shortest, longest = min(measured.rates), max(measured.rates)
@@ -75,12 +71,12 @@ class Model:
         """How long a run takes for so many messages, on a machine like the measured one."""
         batches = math.ceil(messages / self.batch)
         size = messages / batches
-        calls = (answer_ms + self.call_ms) / 1e3 / _TEN * size / self.busy
-        receive, delete = calls / self.receives, calls / self.deletes
+        calls = (answer_ms + self.call_ms) / 1e3 / _TEN * size / (self.under_way * self.busy)
         work = self.message_us / 1e6 * size
-        # Two batches are in hand, of which one receives: the slowest of the three sets the pace.
-        pace = max(receive, (receive + delete + work) / 2, work)
-        return receive + delete + work + (batches - 1) * pace
+        # Two batches are in hand, of which one receives: half of all three sets the pace, or
+        # the work where it is longer.
+        pace = max(calls + work / 2, work)
+        return 2 * calls + work + (batches - 1) * pace
 
     def rate(self, answer_ms: float, messages: int) -> float:
         """Messages a second of a run with so many messages."""
@@ -127,11 +123,6 @@ def _solved(rate: Callable[[float], float], wanted: float) -> float:
     return (low + high) / 2
 
 
-def in_flight(receivers: int, batch_bytes: int) -> int:
-    """How many receives are under way at once by a feed's limits."""
-    return min(receivers, math.ceil(batch_bytes / (_TEN * _LARGEST)))
-
-
 def capacity(
     rate: Annotated[float, typer.Option(help="Messages a second that are to be moved.", min=1)] = (
         1e9 / _DAY
@@ -145,7 +136,7 @@ def capacity(
     model = Model.fitted(measured, limits)
     print(
         f"one message {model.message_us:.0f} µs, a call {model.call_ms:.1f} ms beside SQS's answer,"
-        f" {model.busy:.2f} of {model.receives} receives and {model.deletes} deletes under way"
+        f" {model.busy:.2f} of {model.under_way} receives and as many deletes under way"
     )
     for answer, seen in sorted(measured.rates.items()):
         told = model.rate(answer, measured.messages)

@@ -84,11 +84,11 @@ class Limits:
 
     Attributes:
         batch_messages: Messages of one batch at most.
-        batch_bytes: Bytes of message bodies of one batch at most.
+        batch_bytes: Bytes of one batch at most, by the sizes of the messages before.
         receive_seconds: Seconds for which one batch goes on receiving at most.
         run_messages: Messages that one run settles at most, batch after batch.
         run_seconds: Seconds after which a run begins no further batch.
-        receivers: Threads that receive a batch at most, and that acknowledge it.
+        receivers: Calls under way at once at most, to receive a batch, and to acknowledge it.
         visibility_seconds: How long SQS hides a received message; a heartbeat renews it at half.
         hold_seconds: How long a run may hold a message at all; then the heartbeat lets go.
         linger_seconds: How long a depth below `linger_messages` waits for company.
@@ -98,11 +98,11 @@ class Limits:
     """
 
     batch_messages: int = 10_000
-    batch_bytes: int = 128 * 2**20
+    batch_bytes: int = 20 * 2**20
     receive_seconds: float = 60.0
     run_messages: int = 200_000
     run_seconds: float = 60.0
-    receivers: int = 16
+    receivers: int = 32
     visibility_seconds: int = 120
     hold_seconds: int = 900
     linger_seconds: float = 20.0

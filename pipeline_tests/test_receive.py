@@ -99,6 +99,44 @@ def test_a_limit_that_no_message_is_sure_to_fit_into_is_refused() -> None:
         small(batch_bytes=_MIB - 1)
 
 
+@pytest.mark.parametrize(("size", "most"), [(_MIB // 100, 10), (_MIB // 2, 8)])
+def test_what_is_asked_for_is_taken_to_be_twice_as_large_as_what_came(size: int, most: int) -> None:
+    """Else a small limit in bytes would leave room for one call at a time."""
+    queue = StandInQueue(receive=_supply(size=size))
+
+    taken = sum(len(each.body) for each in _Care(queue, Limits(batch_bytes=8 * _MIB)).receive())
+
+    assert 8 * _MIB - 2 * size < taken <= 8 * _MIB
+    assert max(queue.asked) == most
+
+
+def test_what_is_twice_as_large_exceeds_no_limit() -> None:
+    sizes = iter([_MIB // 16])
+    queue = StandInQueue(
+        receive=lambda count: [message("x" * size) for size in [next(sizes, _MIB // 8)] * count]
+    )
+    care = _Care(queue, Limits(batch_bytes=2 * _MIB))
+
+    assert sum(len(each.body) for each in care.receive()) <= 2 * _MIB
+
+
+def test_what_leaps_in_size_is_taken_all_the_same() -> None:
+    """What is under way cannot be taken back."""
+    supply = iter([10 * [message("{}")], 10 * [message("x" * _MIB)]])
+    queue = StandInQueue(receive=lambda _count: next(supply, []))
+    care = _Care(queue, Limits(batch_bytes=2 * _MIB, receivers=1))
+
+    assert len(care.receive()) == 20
+    assert len(queue.asked) == 2
+
+
+def test_what_a_message_says_of_itself_counts_too() -> None:
+    said = message("{}", event_id="x" * (_MIB // 2))
+    queue = StandInQueue(receive=lambda count: [said] * count)
+
+    assert len(_Care(queue, Limits(batch_bytes=2 * _MIB)).receive()) < 5
+
+
 def test_bytes_are_counted_as_sqs_counts_them() -> None:
     def three_bytes_a_character(count: int) -> list[Message]:
         return [message("\u20ac" * (_MIB // 6)) for _ in range(count)]

@@ -113,8 +113,9 @@ def _hold(
 class _Drain:
     """How much may still be asked for, and when to stop.
 
-    Each message that is asked for is taken to be as large as SQS allows until it is there, so
-    that no answer can exceed the limit in bytes.
+    A message that is asked for is taken to be twice as large as any that came before, and the first
+    ones as large as SQS allows: the limit in bytes is exceeded only where sizes leap, and then by
+    what is under way.
     """
 
     def __init__(self, limits: Limits, clock: Clock, over: threading.Event) -> None:
@@ -127,7 +128,10 @@ class _Drain:
         self._deadline = self._began + limits.receive_seconds
         self._places = limits.batch_messages
         self._bytes = limits.batch_bytes
-        self._asking = 0
+        self._assumed = _LARGEST  # bytes of a message that is asked for
+        self._largest = 0  # bytes of one that has come
+        self._asked = 0  # messages
+        self._asking = 0  # calls
         self._empty_answers = 0
         self._stopped = False
 
@@ -154,20 +158,25 @@ class _Drain:
             return 0
         if self._stopped or self._over.is_set() or self._clock.monotonic() >= self._deadline:
             return 0
-        count = min(_TEN, self._places, self._bytes // _LARGEST)
+        room = self._bytes // self._assumed - self._asked
+        count = max(0, min(_TEN, self._places, room))
         self._places -= count
-        self._bytes -= count * _LARGEST
+        self._asked += count
         self._asking += 1 if count else 0
         return count
 
     def settle(self, count: int, messages: list[Message]) -> None:
         """Takes an answer in and gives back what was reserved and did not come."""
-        size = sum(len(message.body.encode(errors="surrogatepass")) for message in messages)
+        sizes = [_size(message) for message in messages]
+        if sizes:
+            self._largest = max(self._largest, *sizes)
+            self._assumed = min(2 * self._largest, _LARGEST)
         self.messages += messages
         self._places += count - len(messages)
-        self._bytes += count * _LARGEST - size
+        self._bytes -= sum(sizes)
+        self._asked -= count
         self._asking -= 1
-        if len(messages) == count:  # as full as it can be: there may be much
+        if len(messages) == _TEN:  # as full as it can be: there may be much
             self._at_once = min(self._at_once + 1, self._most_at_once)
         elif messages and self._clock.monotonic() - self._began > _COMPANY_SECONDS:
             self._stopped = True
@@ -177,3 +186,9 @@ class _Drain:
     def stop(self) -> None:
         """Asks for nothing more."""
         self._stopped = True
+
+
+def _size(message: Message) -> int:
+    """Bytes, as SQS counts them: what it says of itself is as much the sender's as its body."""
+    texts = (message.body, message.event_id, message.origin)
+    return sum(len(text.encode(errors="surrogatepass")) for text in texts if text)
