@@ -1,0 +1,1 @@
+"""What needs hadolint and cyclonedx-bom; it runs with `make image`."""
