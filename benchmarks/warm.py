@@ -86,12 +86,13 @@ def _set_up(folder: Path) -> None:
     runs = client.create_queue(QueueName="runs", Attributes={"VisibilityTimeout": "43200"})
     os.environ |= {
         "DAGSTER_POSTGRES_URL": history,
+        "PIPELINE_LAUNCHER": "celery",
         "PIPELINE_CELERY_BROKER": "sqs://",
         "PIPELINE_CELERY_QUEUE_URL": runs["QueueUrl"],
         "PIPELINE_CELERY_RESULTS": history,
     }
-    shipped = (_CHECKOUT / "deploy" / "celery" / "dagster.yaml").read_text()
-    launcher = shipped.index("run_launcher:"), shipped.index("storage:")
+    shipped = (_CHECKOUT / "deploy" / "dagster.yaml").read_text()
+    launcher = shipped.index("run_launcher:"), shipped.index("compute_logs:")
     for kind, text in (
         ("warm", shipped),
         ("cold", shipped[: launcher[0]] + shipped[launcher[1] :]),

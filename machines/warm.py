@@ -25,7 +25,7 @@ BIN: Final = Path(sys.executable).parent
 WARM_WORKER: Final = (str(BIN / "pipeline"), "worker", "--grace", "0.2")
 """What is started on each machine."""
 
-_INSTANCE: Final = SOURCES / "deploy" / "celery" / "dagster.yaml"
+_INSTANCE: Final = SOURCES / "deploy" / "dagster.yaml"
 _READY: Final = " ready."
 _LIMIT: Final = re.compile(r"^(\s+(?:max_concurrent_runs|limit): )\d+$", re.MULTILINE)
 _RUNS: Final = "runs"
@@ -38,7 +38,7 @@ def instance_for(shipped: str, runs: int) -> str:
     """The instance that is shipped for warm workers, with room for so many runs.
 
     Args:
-        shipped: `deploy/celery/dagster.yaml`.
+        shipped: `deploy/dagster.yaml`.
         runs: That may be at work together.
     """
     return _LIMIT.sub(rf"\g<1>{runs}", shipped)
@@ -85,6 +85,7 @@ class Warm:
         self._environment = stage.environment(stage.plain) | {
             "DAGSTER_HOME": str(home),
             "DAGSTER_POSTGRES_URL": history,
+            "PIPELINE_LAUNCHER": "celery",
             "PIPELINE_CELERY_BROKER": "sqs://",
             "PIPELINE_CELERY_QUEUE_URL": made["QueueUrl"],
             "PIPELINE_CELERY_RESULTS": history,

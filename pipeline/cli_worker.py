@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline import log_lines
 from pipeline.errors import SettingsError
 
 app = typer.Typer()
@@ -24,13 +25,13 @@ def worker(
 ) -> None:
     """Execute Dagster's runs in a worker that has everything imported, from a broker's queue.
 
-    It wants PIPELINE_CELERY_BROKER, and DAGSTER_HOME with deploy/celery/dagster.yaml. SIGTERM and
-    Ctrl-C end it: no further run is taken, and the one in flight ends within --grace, or gives
-    back what it holds. A second one ends it there and then.
+    It wants PIPELINE_CELERY_BROKER, PIPELINE_LAUNCHER=celery, and DAGSTER_HOME with
+    deploy/dagster.yaml. SIGTERM and Ctrl-C end it: no further run is taken, and the one in flight
+    ends within --grace, or gives back what it holds. A second one ends it there and then.
 
     Example: PIPELINE_CELERY_BROKER=redis://127.0.0.1:6379/0 pipeline worker
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_lines.install(os.environ, "%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("celery", "pipeline"):
         logging.getLogger(name).setLevel(logging.INFO)
     try:

@@ -1,9 +1,8 @@
-"""An ECS cluster in which this process is the daemon's task: moto, and `deploy/ecs` as it is."""
+"""An ECS cluster in which this process is the daemon's task: moto, and `deploy/aws` as it is."""
 
 import contextlib
 import json
 import shutil
-import string
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,35 +19,35 @@ from moto.ecs.models import ecs_backends
 
 import pipeline
 from pipeline.local.postgres import EmbeddedPostgres
-from pipeline_tests.launched_runs import IMAGE, SECRETS
+from pipeline_tests.aws_case import SETTINGS, role, tasks
+from pipeline_tests.launched_runs import SECRETS
 from pipeline_tests.postgres_fixtures import database
 
 FOLDER: Final = Path(pipeline.__file__).parents[1] / "deploy" / "ecs"
-FAMILY: Final = "pipeline-run"
+FAMILY: Final = role("run")
 
-_ACCOUNT: Final = "123456789012"
-_REGION: Final = "us-east-1"
-_CLUSTER: Final = "pipeline"
-_PLACEHOLDERS: Final = {
-    "AWS_ACCOUNT_ID": _ACCOUNT,
-    "AWS_REGION": _REGION,
-    "CLUSTER": _CLUSTER,
-    "IMAGE": IMAGE,
-    "DAGSTER_POSTGRES_URL_ARN": f"arn:aws:secretsmanager:{_REGION}:{_ACCOUNT}:secret:d-AbCdEf",
-    "PIPELINE_POSTGRES_URL_ARN": f"arn:aws:secretsmanager:{_REGION}:{_ACCOUNT}:secret:p-AbCdEf",
-    "KEYRING_KMS_KEY_ARN": f"arn:aws:kms:{_REGION}:{_ACCOUNT}:key/1",
-}
+_ACCOUNT: Final = SETTINGS.account
+_REGION: Final = SETTINGS.region
+_CLUSTER: Final = f"pipeline-{SETTINGS.environment}"
 
 
-def filled_in(path: Path) -> dict[str, Any]:
-    """A JSON file of `deploy/ecs`, with its placeholders filled in as `envsubst` does it."""
-    text = string.Template(path.read_text()).substitute(_PLACEHOLDERS)
-    return cast("dict[str, Any]", json.loads(text))
+def filled_in(name: str) -> dict[str, Any]:
+    """A task definition of `deploy/aws`, as it is registered with ECS."""
+    return cast("dict[str, Any]", _as_of_the_api(tasks()[name]))
+
+
+def _as_of_the_api(value: Any) -> Any:  # noqa: ANN401 - whatever stands in a template
+    """The same with names as the API writes them, where CloudFormation has a capital letter."""
+    if isinstance(value, list):
+        return [_as_of_the_api(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {key[0].lower() + key[1:]: _as_of_the_api(each) for key, each in value.items()}
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster with the task definition, and an instance of `deploy/ecs/dagster.yaml` in it.
+    """A cluster with the task definition, and an instance of `deploy/dagster.yaml` in it.
 
     Attributes:
         client: ECS, as moto plays it.
@@ -100,10 +99,11 @@ def _cluster(home: Path, postgres_url: str, patch: pytest.MonkeyPatch) -> Iterat
     daemons = {"AWS_DEFAULT_REGION": _REGION, "DAGSTER_POSTGRES_URL": postgres_url, **SECRETS}
     for name, value in daemons.items():
         patch.setenv(name, value)
+    patch.setenv("PIPELINE_LAUNCHER", "ecs")
     patch.setenv("PIPELINE_ECS_TASK_DEFINITION", FAMILY)
     client = boto3.client("ecs")
     client.create_cluster(clusterName=_CLUSTER)
-    client.register_task_definition(**filled_in(FOLDER / "task-definition.json"))
+    client.register_task_definition(**filled_in("run"))
     network = _network()
     daemon = client.run_task(
         cluster=_CLUSTER,
@@ -111,7 +111,7 @@ def _cluster(home: Path, postgres_url: str, patch: pytest.MonkeyPatch) -> Iterat
         launchType="FARGATE",
         networkConfiguration={"awsvpcConfiguration": network},
     )["tasks"][0]
-    shutil.copy(FOLDER / "dagster.yaml", home)
+    shutil.copy(FOLDER.parent / "dagster.yaml", home)
     with (
         _metadata_endpoint(daemon, patch),
         dg.DagsterInstance.from_config(str(home)) as instance,

@@ -111,14 +111,15 @@ def deployed(
     rendered = instance_of(ours)
     rendered["run_launcher"]["config"] |= {
         "load_incluster_config": False,
-        "kubeconfig_file": str(_kubeconfig(home, api_url)),
+        "kubeconfig_file": str(write_kubeconfig(home, api_url)),
     }
     (home / "dagster.yaml").write_text(json.dumps(rendered))  # JSON is YAML
     with dg.DagsterInstance.from_config(str(home)) as instance:
         yield instance
 
 
-def _kubeconfig(home: Path, url: str) -> Path:
+def write_kubeconfig(home: Path, url: str) -> Path:
+    """The way to an API, as `kubectl` keeps it, in a folder."""
     path = home / "kubeconfig"
     config = {
         "clusters": [{"name": "test", "cluster": {"server": url}}],

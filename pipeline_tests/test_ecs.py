@@ -1,4 +1,4 @@
-"""Runs as ECS tasks: `deploy/ecs`, by Dagster's own launcher, in a cluster that moto plays."""
+"""Runs as ECS tasks: `deploy/aws`, by Dagster's own launcher, in a cluster that moto plays."""
 
 import json
 import logging
@@ -16,10 +16,10 @@ from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster._daemon.monitoring.run_monitoring import monitor_started_run
 from dagster._grpc.types import ExecuteRunArgs
 from dagster_shared.serdes import deserialize_value
-from dagster_shared.yaml_utils import load_yaml_from_path
 
+from pipeline_tests.aws_case import SETTINGS
 from pipeline_tests.ecs_case import FAMILY, FOLDER, Cluster, ecs, filled_in
-from pipeline_tests.launched_runs import IMAGE, SECRETS, again, begin, launch
+from pipeline_tests.launched_runs import SECRETS, again, begin, launch
 from pipeline_tests.world import World, sample_bodies
 
 __all__ = ["ecs"]
@@ -103,20 +103,8 @@ def test_to_terminate_a_run_stops_its_task(ecs: Cluster) -> None:
     assert again(ecs.instance, run).status is dg.DagsterRunStatus.CANCELING
 
 
-def test_the_instance_is_that_of_the_root_folder_but_for_where_runs_run() -> None:
-    deployed = load_yaml_from_path(str(FOLDER / "dagster.yaml"))
-    root = load_yaml_from_path(str(ROOT / "dagster.yaml"))
-    assert isinstance(deployed, dict)
-    assert isinstance(root, dict)
-    assert deployed["run_monitoring"].pop("start_timeout_seconds") > root["run_monitoring"].pop(
-        "start_timeout_seconds"
-    )
-    assert {key: deployed[key] for key in root} == root
-    assert set(deployed) - set(root) == {"storage", "run_launcher", "compute_logs"}
-
-
 def test_the_container_can_write_to_nothing_and_is_nobody() -> None:
-    definition = filled_in(FOLDER / "task-definition.json")
+    definition = filled_in("run")
     [container] = definition["containerDefinitions"]
     assert container["user"] == "10001:10001"
     assert container["readonlyRootFilesystem"] is True
@@ -125,11 +113,11 @@ def test_the_container_can_write_to_nothing_and_is_nobody() -> None:
     mounts = [(each["sourceVolume"], each["containerPath"]) for each in container["mountPoints"]]
     assert mounts == [("tmp", "/tmp")]  # noqa: S108 - within the container
     assert definition["volumes"] == [{"name": "tmp"}]  # of the task, gone with it
-    assert container["image"] == IMAGE
+    assert container["image"] == SETTINGS.image
 
 
 def test_secrets_reach_the_container_by_reference() -> None:
-    [container] = filled_in(FOLDER / "task-definition.json")["containerDefinitions"]
+    [container] = filled_in("run")["containerDefinitions"]
     secrets = {each["name"]: each["valueFrom"] for each in container["secrets"]}
     assert set(secrets) == {"DAGSTER_POSTGRES_URL", "PIPELINE_POSTGRES_URL"}
     assert all(arn.startswith("arn:aws:secretsmanager:") for arn in secrets.values())

@@ -5,7 +5,7 @@ from pathlib import Path
 import machines
 from machines.warm import instance_for
 
-SHIPPED = Path(machines.__file__).parents[1] / "deploy" / "celery" / "dagster.yaml"
+SHIPPED = Path(machines.__file__).parents[1] / "deploy" / "dagster.yaml"
 
 
 def test_each_machine_has_room_for_a_run() -> None:

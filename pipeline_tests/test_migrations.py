@@ -18,7 +18,8 @@ from pipeline.consume.readiness import check_sink
 from pipeline.errors import TableMismatch
 from pipeline.feeds.user_logins import FEED
 from pipeline.masking.key_file import KeyFile
-from pipeline.warehouse.schema import HEAD, find_version, upgrade
+from pipeline.warehouse.migrate import migrate
+from pipeline.warehouse.schema import HEAD, OLDEST, find_version, upgrade
 from pipeline.warehouse.tables import prepare
 from pipeline_tests.load_case import batch, counts, logins, settle
 from pipeline_tests.migration_case import dump, lent, make_at, prepare_at, version_of
@@ -164,3 +165,54 @@ def test_several_may_upgrade_at_once(warehouse_url: str, version: str | None) ->
         list(pool.map(work, range(4)))
 
     assert ask(warehouse_url, "SELECT * FROM pipeline.schema_version") == [(HEAD,)]
+
+
+def make_newer(url: str, oldest: str) -> str:
+    """A warehouse that newer code has migrated, which promises to work with older code."""
+    prepare_at(url)
+    version = f"{int(HEAD) + 1:04}"
+    ask(
+        url,
+        "ALTER TABLE pipeline.account ADD COLUMN of_newer_code text;"
+        f"UPDATE pipeline.schema_version SET version_num = '{version}';"
+        "COMMENT ON TABLE pipeline.schema_version IS"
+        f" 'version {version} works with code of version {oldest} and later'",
+    )
+    return version
+
+
+def test_a_newer_warehouse_that_works_with_this_code_is_filled(warehouse_url: str) -> None:
+    version = make_newer(warehouse_url, HEAD)
+
+    prepare_at(warehouse_url)
+
+    assert settle(batch(logins(3)), warehouse_url).loaded == 3
+    assert version_of(warehouse_url) == version
+
+
+def test_one_that_works_with_newer_code_only_is_left_alone(warehouse_url: str) -> None:
+    make_newer(warehouse_url, f"{int(HEAD) + 1:04}")
+
+    with pytest.raises(TableMismatch, match="Deploy the newer code"):
+        prepare_at(warehouse_url)
+
+
+def test_older_code_does_not_migrate_a_newer_warehouse(warehouse_url: str) -> None:
+    """It would take away the rights that it does not know."""
+    version = make_newer(warehouse_url, HEAD)
+
+    with pytest.raises(TableMismatch, match=f"of version {version}.*Migrate with the newer code"):
+        migrate(warehouse_url, [FEED])
+
+
+@pytest.mark.parametrize("version", EARLIER)
+def test_an_upgraded_warehouse_says_what_code_works_with_it(
+    warehouse_url: str, version: str | None
+) -> None:
+    make_at(warehouse_url, version)
+    prepare_at(warehouse_url)
+
+    assert ask(
+        warehouse_url, "SELECT obj_description('pipeline.schema_version'::regclass, 'pg_class')"
+    ) == [(f"version {HEAD} works with code of version {OLDEST} and later",)]
+    assert OLDEST <= HEAD

@@ -32,7 +32,7 @@ from pipeline_tests.samples import eventually
 from pipeline_tests.world import CLOCK_DAY, JOB, World, lead_to, lock, settings
 
 CHECKOUT: Final = Path(pipeline.__file__).parents[1]
-INSTANCE: Final = CHECKOUT / "deploy" / "celery" / "dagster.yaml"
+INSTANCE: Final = CHECKOUT / "deploy" / "dagster.yaml"
 
 
 _START: Final = 120.0  # seconds, for a process that imports everything on a busy machine
@@ -88,7 +88,7 @@ class Worker:
 
 @dataclass
 class WarmWorld:
-    """A world with a broker, and an instance as `deploy/celery/dagster.yaml` describes it.
+    """A world with a broker, and an instance as `deploy/dagster.yaml` describes it.
 
     Attributes:
         world: Queue and warehouse.
@@ -223,6 +223,7 @@ def warm_world(
         environment = settings(endpoint, warehouse, folder) | {
             "DAGSTER_HOME": str(folder / "home"),
             "DAGSTER_POSTGRES_URL": history,
+            "PIPELINE_LAUNCHER": "celery",
             "PIPELINE_CELERY_BROKER": broker,
             "PIPELINE_CELERY_RESULTS": history if broker == "sqs://" else broker,
             **({"PIPELINE_CELERY_QUEUE_URL": runs} if broker == "sqs://" else {}),

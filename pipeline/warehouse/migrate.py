@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import psycopg
 
 from pipeline.contract import Feed
+from pipeline.errors import TableMismatch
 from pipeline.resources import postgres
 from pipeline.warehouse import access, schema
 from pipeline.warehouse.tables import prepare
@@ -50,6 +51,12 @@ def migrate(url: str, feeds: Iterable[Feed]) -> Migration:
 def _migrate(connection: psycopg.Connection, feeds: Iterable[Feed]) -> Migration:
     schema.lock(connection)
     before = schema.find_version(connection)
+    if schema.is_newer(connection, before):
+        # What this code knows of rights would take away those of the newer code.
+        raise TableMismatch(
+            f"our own tables are of version {before}, this code only works with them",
+            remedy="Migrate with the newer code; nothing was changed",
+        )
     schema.upgrade(connection)
     left_out = [*access.grant_own(connection)]
     for feed in feeds:

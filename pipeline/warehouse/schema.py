@@ -5,16 +5,22 @@ one transaction with the rights that follow. It is imported only where there is 
 """
 
 import io
+import re
 import threading
 from typing import Final, NoReturn
 
 import psycopg
+from psycopg import sql
 
 from pipeline.errors import TableMismatch
 from pipeline.warehouse import access
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 """The version that this code works with."""
+
+OLDEST: Final = "0005"
+"""The oldest code that works with tables of that version. A migration that only adds what such code
+need not know leaves it as it is, and both run side by side: docs/upgrade.md."""
 
 SCHEMA: Final = "pipeline"
 """Where our own tables are."""
@@ -22,6 +28,8 @@ SCHEMA: Final = "pipeline"
 VERSION_TABLE: Final = "schema_version"
 """The table, in that schema, that holds the version."""
 
+# Of one version: what an earlier migration has promised says nothing of later tables.
+_PROMISE: Final = "version {} works with code of version {} and later"
 # One lock for everybody who makes tables: two first runs at once must not both try.
 _MAKING = 7_235_401_889_116_203_520
 # Alembic keeps what it works on in its own modules, so one thread at a time may use it.
@@ -34,6 +42,27 @@ def find_version(connection: psycopg.Connection) -> str | None:
         return None
     row = connection.execute("SELECT version_num FROM pipeline.schema_version").fetchone()
     return None if row is None else str(row[0])
+
+
+def is_newer(connection: psycopg.Connection, found: str | None) -> bool:
+    """Whether our own tables are of a newer version, with which this code works as well.
+
+    Raises:
+        TableMismatch: They are newer, and it does not.
+    """
+    if found is None or found <= HEAD:
+        return False
+    # A comment, and no column: tables of every version have one, and every log-in may read it.
+    row = connection.execute(
+        "SELECT obj_description('pipeline.schema_version'::regclass, 'pg_class')"
+    ).fetchone()
+    told = re.fullmatch(_PROMISE.format(found, r"(\d{4})"), (row and row[0]) or "")
+    if told is not None and told[1] <= HEAD:
+        return True
+    raise TableMismatch(
+        f"our own tables are of version {found}, this code knows them up to {HEAD}",
+        remedy="Deploy the newer code; nothing was received",
+    )
 
 
 def exists(connection: psycopg.Connection, name: str) -> bool:
@@ -56,16 +85,18 @@ def has_table(connection: psycopg.Connection, name: str, table: str) -> bool:
 def upgrade(connection: psycopg.Connection) -> None:
     """Brings our own tables to `HEAD`, within the caller's transaction if there is one.
 
+    Newer ones that this code works with are left as they are.
+
     Raises:
-        TableMismatch: The warehouse is newer than this code, or the role may not upgrade it.
+        TableMismatch: The warehouse is too new for this code, or the role may not upgrade it.
         psycopg.Error: For what passes by itself.
     """
     with connection.transaction():
-        if _is_current(find_version(connection)):
+        if _will_do(connection, find_version(connection)):
             return
         lock(connection)
         found = find_version(connection)
-        if _is_current(found):  # another one was quicker
+        if _will_do(connection, found):  # another one was quicker
             return
         try:
             _upgrade_from(connection, found)
@@ -101,13 +132,8 @@ def no_way_back() -> NoReturn:
     )
 
 
-def _is_current(found: str | None) -> bool:
-    if found is not None and found > HEAD:
-        raise TableMismatch(
-            f"our own tables are of version {found}, this code knows them up to {HEAD}",
-            remedy="Deploy the newer code; nothing was received",
-        )
-    return found == HEAD
+def _will_do(connection: psycopg.Connection, found: str | None) -> bool:
+    return found == HEAD or is_newer(connection, found)
 
 
 def _upgrade_from(connection: psycopg.Connection, found: str | None) -> None:
@@ -115,6 +141,8 @@ def _upgrade_from(connection: psycopg.Connection, found: str | None) -> None:
     if not exists(connection, SCHEMA):
         connection.execute("CREATE SCHEMA pipeline")
     connection.execute(_write_out(found).encode())
+    promise = sql.Literal(_PROMISE.format(HEAD, OLDEST))
+    connection.execute(sql.SQL("COMMENT ON TABLE pipeline.schema_version IS {}").format(promise))
     access.grant_own(connection)
 
 

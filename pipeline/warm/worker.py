@@ -106,7 +106,7 @@ def _check_instance(environment: Mapping[str, str]) -> None:
     if not isinstance(launcher, WarmRunLauncher):
         raise SettingsError(
             f"dagster.yaml launches runs by {type(launcher).__name__}",
-            remedy="Take deploy/celery/dagster.yaml: no run would ever come here",
+            remedy="Set PIPELINE_LAUNCHER=celery with deploy/dagster.yaml: no run would come here",
         )
 
 

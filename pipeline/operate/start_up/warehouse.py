@@ -6,14 +6,16 @@ from contextlib import closing
 import psycopg
 
 from pipeline.contract import Feed
-from pipeline.errors import KeyringError
+from pipeline.errors import KeyringError, TableMismatch
 from pipeline.operate.start_up.clocks import ahead_of_us, check_clock
 from pipeline.operate.start_up.finding import Finding, unavailable
 from pipeline.operate.start_up.runs import check_connections
 from pipeline.resources import postgres
 from pipeline.resources.outside import Outside
+from pipeline.resources.postgres_trust import may_be_another
+from pipeline.resources.settings import CUSTODIAN_URL, OWNER_URL, POSTGRES_URL
 from pipeline.warehouse.log_settings import find_risks
-from pipeline.warehouse.schema import HEAD, SCHEMA, find_version, has_table
+from pipeline.warehouse.schema import HEAD, SCHEMA, find_version, has_table, is_newer
 from pipeline.warehouse.tables import compare_keyring, recall_fingerprint
 
 _WHERE = "warehouse"
@@ -36,6 +38,24 @@ SELECT least(
 """
 
 
+def check_trust(outside: Outside) -> Iterator[Finding]:
+    """The URLs by which whoever answers is given the password and the rows."""
+    urls = {
+        POSTGRES_URL: outside.postgres_url,
+        CUSTODIAN_URL: outside.custodian,
+        OWNER_URL: outside.owner,
+    }
+    for setting, url in urls.items():
+        if url is not None and may_be_another(url):
+            yield Finding(
+                "warning",
+                setting,
+                "whoever answers at that address is taken for the warehouse",
+                "Add sslmode=verify-full to it, and sslrootcert for a private authority"
+                " (docs/postgres-tls.md)",
+            )
+
+
 def check_warehouse(outside: Outside, feeds: Sequence[Feed]) -> Iterator[Finding]:
     """What is wrong with the warehouse and with the keyring that it was filled with.
 
@@ -45,7 +65,7 @@ def check_warehouse(outside: Outside, feeds: Sequence[Feed]) -> Iterator[Finding
     with postgres.translated(), closing(postgres.connect(outside.postgres_url)) as connection:
         connection.autocommit = True
         version = find_version(connection)
-        yield from _version(version)
+        yield from _version(connection, version)
         yield from check_clock(_WHERE, ahead_of_us(connection))
         for risk in find_risks(connection):
             yield Finding(
@@ -56,7 +76,7 @@ def check_warehouse(outside: Outside, feeds: Sequence[Feed]) -> Iterator[Finding
         yield from _keyring(outside, connection)
 
 
-def _version(found: str | None) -> Iterator[Finding]:
+def _version(connection: psycopg.Connection, found: str | None) -> Iterator[Finding]:
     if found is None:
         yield Finding(
             "warning", _WHERE, "it has no tables yet", "Run `pipeline migrate`, or let a run do it"
@@ -68,13 +88,13 @@ def _version(found: str | None) -> Iterator[Finding]:
             f"our own tables are of version {found}, this code needs {HEAD}",
             "Run `pipeline migrate` with the owner's log-in",
         )
-    elif found > HEAD:
-        yield Finding(
-            "error",
-            _WHERE,
-            f"our own tables are of version {found}, this code knows them up to {HEAD}",
-            "Deploy the newer code: this one receives nothing",
-        )
+    else:
+        try:
+            is_newer(connection, found)
+        except TableMismatch as error:
+            yield Finding(
+                "error", _WHERE, error.what, "Deploy the newer code: this one receives nothing"
+            )
 
 
 def _keyring(outside: Outside, connection: psycopg.Connection) -> Iterator[Finding]:

@@ -1,0 +1,1 @@
+"""Tests of the production instance; they run with `make instance`."""

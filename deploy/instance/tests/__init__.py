@@ -1,0 +1,1 @@
+"""The instance as its processes; they run with `make instance`."""

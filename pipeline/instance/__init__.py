@@ -1,0 +1,1 @@
+"""What `deploy/dagster.yaml` leaves to the environment: launcher, compute logs, database driver."""
