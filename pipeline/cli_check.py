@@ -41,10 +41,6 @@ def check() -> None:
 def _instance(declared: "Sequence[Feed]") -> "Iterator[Finding]":
     if not os.environ.get("DAGSTER_HOME"):
         return
-    import dagster as dg  # noqa: PLC0415 - late, as above: 3 s
+    from pipeline.operate.start_up.storage import check_instance  # noqa: PLC0415 - late, as above: 3 s
 
-    from pipeline.operate.start_up.job import monitoring_of  # noqa: PLC0415
-    from pipeline.operate.start_up.runs import check_monitoring  # noqa: PLC0415
-
-    with dg.DagsterInstance.get() as instance:
-        yield from check_monitoring(declared, monitoring_of(instance))
+    yield from check_instance(declared)

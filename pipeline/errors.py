@@ -15,6 +15,7 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
     │   └── WrongEnvironment   the queue is another environment's
     ├── WarehouseError         Postgres refused
     │   ├── WarehouseUnavailable   down, full, read-only, locked: passes by itself
+    │   ├── WarehouseNotTrusted    it does not show that it is ours, or does not encrypt
     │   └── TableMismatch      the table and the contract disagree: a person must act
     ├── AuditRefused           a request to unmask or forget breaks a rule, or the log-in may not
     ├── QuarantineError        what is asked of the quarantine names nothing that lies there
@@ -138,6 +139,12 @@ class WarehouseUnavailable(WarehouseError):
     """Postgres is down, full, read-only or busy: nothing is wrong with the messages."""
 
     code = "E_WAREHOUSE_UNAVAILABLE"
+
+
+class WarehouseNotTrusted(WarehouseError):
+    """What answers does not show that it is our server, or does not encrypt: a person must act."""
+
+    code = "E_WAREHOUSE_NOT_TRUSTED"
 
 
 class TableMismatch(WarehouseError):

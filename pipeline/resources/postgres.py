@@ -16,6 +16,7 @@ from pipeline.errors import (
     WarehouseUnavailable,
 )
 from pipeline.resources.bounded import BoundedConnection
+from pipeline.resources.postgres_trust import why_not_trusted
 
 _PATIENCE = {
     "connect_timeout": 5,
@@ -119,6 +120,7 @@ def connect(url: str) -> BoundedConnection:
 
     Raises:
         SettingsError: The URL cannot be parsed.
+        WarehouseNotTrusted: The server does not show what the URL asks it to show.
         WarehouseUnavailable: The server does not answer or refuses the log-in.
     """
     try:
@@ -133,7 +135,12 @@ def connect(url: str) -> BoundedConnection:
     with translated():
         # What the URL says for itself comes last, and so wins.
         merged: dict[str, Any] = {**_PATIENCE, **given, "options": f"{_OPTIONS} {own}"}
-        connection = BoundedConnection.connect(psycopg.conninfo.make_conninfo(**merged))
+        try:
+            connection = BoundedConnection.connect(psycopg.conninfo.make_conninfo(**merged))
+        except psycopg.OperationalError as error:
+            if untrusted := why_not_trusted(error):
+                raise untrusted from None
+            raise
     if "statement_timeout" in own:  # whoever allows more than we do is to wait for it
         connection.patience = math.inf
     return connection

@@ -106,7 +106,7 @@ def gateway(service: str, **settings: str) -> Iterator[Gateway]:
             "GATEWAY_LOG": str(folder / "access.log"),
             **{f"GATEWAY_{key.upper()}": value for key, value in settings.items()},
         }
-        (folder / "nginx.conf").write_text(render(defaults() | chosen))
+        (folder / "nginx.conf").write_text(render(FOLDER, defaults(FOLDER) | chosen))
         with running(folder, port):
             yield Gateway(port, folder, trust)
 
@@ -139,16 +139,17 @@ def program() -> str:
     return found
 
 
-def defaults() -> dict[str, str]:
-    """The settings of gateway.env."""
-    lines = (FOLDER / "gateway.env").read_text().splitlines()
+def defaults(folder: Path) -> dict[str, str]:
+    """The settings of the one env file of a folder."""
+    (file,) = folder.glob("*.env")
+    lines = file.read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def render(settings: Mapping[str, str]) -> str:
-    """The template with settings put in, as `envsubst` does it."""
-    template = (FOLDER / "nginx.conf.template").read_text()
-    return re.sub(r"\$\{(GATEWAY_\w+)\}", lambda found: settings[found[1]], template)
+def render(folder: Path, settings: Mapping[str, str]) -> str:
+    """A folder's template with settings put in, as `envsubst` does it."""
+    template = (folder / "nginx.conf.template").read_text()
+    return re.sub(r"\$\{((?:WEB_)?GATEWAY_\w+)\}", lambda found: settings[found[1]], template)
 
 
 def certify(folder: Path) -> ssl.SSLContext:

@@ -15,7 +15,7 @@ from pipeline.operate.start_up.queues import (
     check_ledger,
     check_queue,
 )
-from pipeline.operate.start_up.warehouse import check_warehouse
+from pipeline.operate.start_up.warehouse import check_trust, check_warehouse
 from pipeline.resources.outside import Outside
 from pipeline.resources.queue_facts import QueueFacts, read_environment, read_facts
 
@@ -33,6 +33,7 @@ def check(
         outside: What they lead to.
         feeds: All feeds.
     """
+    yield from check_trust(outside)
     try:
         yield from check_warehouse(outside, feeds)
     except PipelineError as error:

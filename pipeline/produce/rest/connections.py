@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 import psycopg
 
-from pipeline.errors import Overloaded, TableMismatch, WarehouseUnavailable
+from pipeline.errors import Overloaded, TableMismatch, WarehouseNotTrusted, WarehouseUnavailable
 from pipeline.resources import postgres
 
 _Result = TypeVar("_Result")
@@ -99,7 +99,7 @@ class Connections:
             raise _unavailable()
         try:
             connection = postgres.connect(self._url)
-        except WarehouseUnavailable:
+        except (WarehouseUnavailable, WarehouseNotTrusted):
             self._down_until = time.monotonic() + _DOWN_SECONDS
             raise
         connection.autocommit = True

@@ -1,0 +1,1 @@
+"""How Postgres is set where it is reached over a network, and the tests of it."""

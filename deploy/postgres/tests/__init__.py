@@ -1,0 +1,1 @@
+"""A real Postgres with TLS, reached by both drivers."""

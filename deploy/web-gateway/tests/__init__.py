@@ -1,0 +1,1 @@
+"""What deploy/web-gateway lets through, and what not, tried on the real programs."""
