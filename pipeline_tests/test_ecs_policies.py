@@ -1,4 +1,7 @@
-"""The policies of `deploy/ecs/iam`: enough for what their bearers call, and for little more."""
+"""The policies of `deploy/aws` in use: enough for what their bearers call, and for little more.
+
+`test_aws_permissions.py` has the table of who may what.
+"""
 
 import contextlib
 import json
@@ -12,16 +15,18 @@ from botocore.exceptions import ClientError
 from dagster._core.launcher import WorkerStatus
 from moto.core.authorization import enable_iam_authentication
 
-from pipeline.feeds import discover, find
+from pipeline.feeds import find
 from pipeline.resources.outside import Outside
+from pipeline_tests.aws_case import SETTINGS, access, role
 from pipeline_tests.dead_letter_case import with_dead_letters
-from pipeline_tests.ecs_case import FOLDER, Cluster, ecs, filled_in
+from pipeline_tests.ecs_case import Cluster, ecs, filled_in
 from pipeline_tests.launched_runs import begin, launch
+from pipeline_tests.permissions import listed
+from pipeline_tests.test_aws_permissions import ROLES
 from pipeline_tests.world import World, sample_bodies
 
 __all__ = ["ecs"]
 
-IAM: Final = FOLDER / "iam"
 BATCHED: Final = {
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
     "DeleteMessageBatch": "DeleteMessage",
@@ -31,16 +36,15 @@ BATCHED: Final = {
 
 
 def statements(name: str) -> list[dict[str, Any]]:
-    """Of a policy, with lists where JSON allows a string."""
-    found: list[dict[str, Any]] = filled_in(IAM / f"{name}.json")["Statement"]
-    for each in found:
-        for key in ("Action", "Resource"):
-            each[key] = [each[key]] if isinstance(each[key], str) else each[key]
-    return found
+    """Of a role, with lists where JSON allows a string."""
+    return [
+        {**each, "Action": listed(each["Action"]), "Resource": listed(each["Resource"])}
+        for each in access().of_role(role(name))
+    ]
 
 
 def actions(name: str) -> set[str]:
-    """All that a policy allows."""
+    """All that a role is allowed."""
     return {action for each in statements(name) for action in each["Action"]}
 
 
@@ -85,7 +89,7 @@ def test_without_any_of_its_rights_the_daemon_starts_none(ecs: Cluster, needed: 
 
 
 def test_the_daemon_passes_the_two_roles_of_a_run_to_ecs_and_no_other() -> None:
-    definition = filled_in(FOLDER / "task-definition.json")
+    definition = filled_in("run")
     [passing] = [each for each in statements("daemon") if "iam:PassRole" in each["Action"]]
     assert passing["Action"] == ["iam:PassRole"]
     roles = {definition["executionRoleArn"], definition["taskRoleArn"]}
@@ -96,13 +100,15 @@ def test_the_daemon_passes_the_two_roles_of_a_run_to_ecs_and_no_other() -> None:
 
 def test_the_daemon_starts_that_family_in_that_cluster_alone() -> None:
     [starting] = [each for each in statements("daemon") if "ecs:RunTask" in each["Action"]]
-    family = filled_in(FOLDER / "task-definition.json")["family"]
+    family = filled_in("run")["family"]
     [resource] = starting["Resource"]
     assert resource.endswith(f":task-definition/{family}:*")
-    assert starting["Condition"]["ArnEquals"]["ecs:cluster"].endswith(":cluster/pipeline")
+    assert starting["Condition"]["ArnEquals"]["ecs:cluster"].endswith(
+        f":cluster/pipeline-{SETTINGS.environment}"
+    )
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in IAM.glob("*.json")))
+@pytest.mark.parametrize("name", ROLES)
 def test_stars_stand_only_where_aws_knows_no_resource(name: str) -> None:
     known = {
         "ec2:DescribeNetworkInterfaces",
@@ -139,31 +145,6 @@ def test_a_sensor_calls_what_the_code_servers_policy_allows_and_all_of_it(world:
     outside = Outside.of(world.environment)
     outside.depth(feed)
     assert outside.dead_letter_depth(feed) is not None
-    assert {f"sqs:{call}" for call in world.app.calls} == actions("look")
-
-
-@pytest.mark.parametrize(
-    ("name", "dead_letters"), [("run", "looked at"), ("look", "looked at"), ("send", "left alone")]
-)
-def test_the_queues_are_those_of_the_feeds(name: str, dead_letters: str) -> None:
-    queues = {
-        resource.rpartition(":")[2]
-        for each in statements(name)
-        for resource in each["Resource"]
-        if ":sqs:" in resource
+    assert {f"sqs:{call}" for call in world.app.calls} == {
+        each for each in actions("code") if each.startswith("sqs:")
     }
-    feeds = {feed.queue for feed in discover()}
-    letters = {f"{queue}-dead-letter" for queue in feeds}
-    assert queues == (feeds | letters if dead_letters == "looked at" else feeds)
-
-
-def test_a_run_deletes_from_the_feeds_queues_alone() -> None:
-    [draining] = [each for each in statements("run") if "sqs:DeleteMessage" in each["Action"]]
-    assert not [queue for queue in draining["Resource"] if queue.endswith("-dead-letter")]
-
-
-def test_a_run_opens_the_keyring_alone() -> None:
-    [opening] = [each for each in statements("run") if "kms:Decrypt" in each["Action"]]
-    assert opening["Action"] == ["kms:Decrypt"]
-    purpose = opening["Condition"]["StringEquals"]["kms:EncryptionContext:purpose"]
-    assert purpose == "sqs-postgres-pipeline keyring"

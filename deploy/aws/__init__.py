@@ -1,0 +1,1 @@
+"""The stacks of CloudFormation that a deployment on AWS is made of."""

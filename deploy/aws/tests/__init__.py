@@ -1,0 +1,1 @@
+"""Tests of the templates that take longer than a test of `make test` may."""
