@@ -16,13 +16,16 @@ from pipeline import (
     cli_check,
     cli_custody,
     cli_dead_letters,
+    cli_exporter,
     cli_fetch,
+    cli_find,
     cli_quarantine,
     cli_serve,
     cli_traffic,
     cli_upkeep,
     cli_worker,
     feeds,
+    log_lines,
     safeguards,
 )
 from pipeline.errors import PipelineError, values_kept_out
@@ -45,7 +48,9 @@ app.add_typer(cli_quarantine.app)
 app.add_typer(cli_api_keys.app)
 app.add_typer(cli_check.app)
 app.add_typer(cli_dead_letters.app)
+app.add_typer(cli_exporter.app)
 app.add_typer(cli_fetch.app)
+app.add_typer(cli_find.app)
 app.add_typer(cli_serve.app)
 app.add_typer(cli_traffic.app)
 app.add_typer(cli_upkeep.app)
@@ -60,12 +65,23 @@ def main() -> None:
     """The console script: an error of ours is one line, and exit status 1."""
     safeguards.install()
     try:
+        log_lines.install(os.environ)
         with values_kept_out(stage="command line"):
             app()
     except PipelineError as error:
-        _err.print("error", style="bold red", end=" ")
-        _err.print(str(error), markup=False)
+        _complain(error)
         sys.exit(1)
+
+
+def _complain(error: PipelineError) -> None:
+    if os.environ.get(log_lines.SETTING) == "json":
+        told = log_lines.line(
+            str(error), logger="pipeline.cli", level="ERROR", told={"code": error.code}
+        )
+        log_lines.write(told, sys.stderr)
+        return
+    _err.print("error", style="bold red", end=" ")
+    _err.print(str(error), markup=False)
 
 
 @app.command()

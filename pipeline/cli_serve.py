@@ -1,13 +1,12 @@
 """The command of those who run the REST service: serve."""
 
-import logging
 import os
 import sys
 from typing import Annotated
 
 import typer
 
-from pipeline import feeds
+from pipeline import feeds, log_lines
 from pipeline.errors import SettingsError
 
 app = typer.Typer()
@@ -55,7 +54,7 @@ def serve(  # noqa: PLR0917 - typer names them all
             remedy="Install the extra: `make setup`, or pip install '.[serve]' in the checkout",
         ) from None
 
-    logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+    log_lines.install(os.environ, "%(levelname)s %(name)s: %(message)s")
     limits = Limits(
         linger_seconds=linger_ms / 1_000,
         per_call=per_call,

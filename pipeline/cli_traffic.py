@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline import feeds
+from pipeline import feeds, log_lines
 from pipeline.errors import TrafficError
 from pipeline.operate.told_to_stop import ToldToStop, TooLate
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pipeline.produce.ways import CountedOutlet, Way
 
 app = typer.Typer()
+_LEVELS = {"trouble": "ERROR", "check": "WARNING"}
 _RECIPE = 10_000  # events that are planned ahead
 
 
@@ -94,7 +95,7 @@ def produce(  # noqa: PLR0917 - typer names them all
         _check_report(report)
 
     def tell(elapsed: float, second: "Tally") -> None:
-        typer.echo(traffic_report.line(elapsed, second))
+        _tell(traffic_report.line(elapsed, second), chosen, **traffic_report.second(second))
 
     events = traffic.endless(chosen, recipe)
     with _way(chosen, through) as (way, outlet), ToldToStop() as told:
@@ -116,7 +117,7 @@ def produce(  # noqa: PLR0917 - typer names them all
     figures = traffic_report.report(sending, settings, sqs_calls=calls)
     if report is not None:
         report.write_text(json.dumps(figures, indent=2) + "\n")
-    _conclude(sending, figures)
+    _conclude(chosen, sending, figures)
 
 
 @app.command()
@@ -139,7 +140,7 @@ def consume(
     Example: pipeline consume user_logins
     """
     chosen = [feeds.find(name) for name in dict.fromkeys(names)]
-    write = _write_json if as_json else _write_text
+    write = write_json if as_json or log_lines.is_json(os.environ) else _write_text
     with ToldToStop() as told:
         from pipeline.definitions import defs  # noqa: PLC0415 - late, as in pipeline.cli
         from pipeline.operate.consume_service import ConsumeService  # noqa: PLC0415
@@ -207,28 +208,46 @@ def _pace(
     )
 
 
-def _conclude(sending: "Sending", figures: dict[str, object]) -> None:
+def _tell(text: str, feed: "Feed", **told: object) -> None:
+    """A line of progress, as text or as JSON."""
+    if not log_lines.is_json(os.environ):
+        typer.echo(text)
+        return
+    told = {"feed": feed.name, **told}
+    log_lines.write(log_lines.line(" ".join(text.split()), logger="pipeline.produce", told=told))
+
+
+def _conclude(feed: "Feed", sending: "Sending", figures: dict[str, object]) -> None:
     """The last line; a status of 1 where SQS may not have what it was to have."""
     tally = sending.tally
-    typer.echo(
+    _tell(
         f"sent {tally.sent} of {sending.due} due in {sending.seconds:.1f} s:"
         f" {figures['reached_per_second']}/s of {figures['asked_per_second']}/s asked;"
-        f" {tally.refused} refused, {tally.failed} failed, {sending.unsent} unsent"
+        f" {tally.refused} refused, {tally.failed} failed, {sending.unsent} unsent",
+        feed,
+        due=sending.due,
+        sent=tally.sent,
+        refused=tally.refused,
+        failed=tally.failed,
+        unsent=sending.unsent,
     )
     for code, times in sorted(tally.why.items()):
-        typer.echo(f"  {code}: {times}")
+        _tell(f"  {code}: {times}", feed, code=code, times=times)
     if tally.failed:
         raise typer.Exit(1)
 
 
 def _write_text(line: "Line") -> None:
-    typer.echo(f"{_now()} {line.feed}: {line.text}")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    typer.echo(f"{now} {line.feed}: {line.text}")
 
 
-def _write_json(line: "Line") -> None:
-    told = {"at": _now(), "feed": line.feed, "event": line.event, "text": line.text}
-    typer.echo(json.dumps({**told, **line.numbers}))
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def write_json(line: "Line") -> None:
+    """A line of the consumer, for programs."""
+    told = log_lines.line(
+        line.text,
+        logger="pipeline.consume",
+        level=_LEVELS.get(line.event, "INFO"),
+        told={"feed": line.feed, "run_id": line.run_id, "event": line.event, **line.numbers},
+    )
+    log_lines.write(told)

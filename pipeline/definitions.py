@@ -1,8 +1,10 @@
 """The composition root: all feeds, all sources, all resources, one executor."""
 
+import os
+
 import dagster as dg
 
-from pipeline import safeguards, sources
+from pipeline import log_lines, safeguards, sources
 from pipeline.consume.asset import ingest
 from pipeline.feeds import discover
 from pipeline.operate.alerts.sensor import alerts
@@ -21,6 +23,7 @@ from pipeline.resources.outside_resource import OutsideResource
 def defs() -> dg.Definitions:
     """Everything that is deployed; nothing happens before Dagster asks for it."""
     safeguards.install()
+    log_lines.install(os.environ)
     feeds = discover()
     parts = dg.Definitions.merge(
         *(ingest(feed) for feed in feeds),

@@ -21,6 +21,8 @@ class Message:
         origin: Who it was when it was first sent, if it says so: see `pipeline.consume.origin`.
         given_up_by: The ARN of the queue that it is a dead letter of, where SQS was asked and
             knows it.
+        trace: The context of its trace, where it was asked for and is one: see
+            `pipeline.trace_context`.
     """
 
     message_id: str
@@ -32,6 +34,7 @@ class Message:
     event_id: str | None = field(default=None, repr=False)
     origin: str | None = field(default=None, repr=False)
     given_up_by: str | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,13 @@ class Event:
             message is sent again that came without.
         body: The raw body.
         origin: Who it was when it was first sent, where it is sent again.
+        trace: The context of its trace, where there is one.
     """
 
     event_id: str
     body: str = field(repr=False)
     origin: str | None = field(default=None, repr=False)
+    trace: str | None = None
 
 
 _Sent = TypeVar("_Sent", Message, Event)

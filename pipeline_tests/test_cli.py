@@ -17,7 +17,7 @@ from pipeline_tests.world import World, sample_bodies
 COMMANDS: Final = (
     *("demo", "seed", "ingest", "status", "url", "dev", "stop"),
     *("unmask", "forget", "rotate", "migrate", "keys"),
-    *("serve", "api-keys", "fetch", "produce", "consume"),
+    *("serve", "api-keys", "fetch", "produce", "consume", "find"),
 )
 
 

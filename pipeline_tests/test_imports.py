@@ -21,11 +21,12 @@ SERVERS: Final = frozenset({"fastapi", "starlette", "uvicorn", "uvloop"})
 TERMINAL: Final = frozenset({"pygments", "rich", "typer"})
 OUTSIDE: Final = frozenset({"boto3", "botocore", "psycopg", "pycurl"})
 STORAGE: Final = frozenset({"alembic", "sqlalchemy"})
+TRACES: Final = frozenset({"opentelemetry"})
 FOREIGN: Final = frozenset({"celery", "hypothesis", "matplotlib", "moto", "pytest"})
 
-LOCATION: Final = FRAMES | HTTP | SERVERS | TERMINAL | STORAGE | FOREIGN
+LOCATION: Final = FRAMES | HTTP | SERVERS | TERMINAL | STORAGE | TRACES | FOREIGN
 """What neither the code location nor a tick of its sensors may import."""
-A_LOOK: Final = FRAMES | HTTP | SERVERS | STORAGE | FOREIGN | {"dagster"}
+A_LOOK: Final = FRAMES | HTTP | SERVERS | STORAGE | TRACES | FOREIGN | {"dagster"}
 """What no command may import that reads a little and shows it."""
 
 WATCH: Final = """

@@ -1,5 +1,6 @@
 """The memory warehouse of the simulation does what Postgres does, whatever is done to both."""
 
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
@@ -72,7 +73,7 @@ def carry_out(work: Work, transaction: Transaction) -> list[object]:
     answers.append(sorted(transaction.compare()))
     rejects = [Reject(identity(*each), Reason.CONFLICT) for each in work.rejected]
     answers.append(transaction.quarantine(rejects, KEYRING))
-    transaction.record(Account(received=len(rows)), "run-1")
+    transaction.record(Account(received=len(rows)), "run-1", str(uuid.uuid4()))
     return answers
 
 

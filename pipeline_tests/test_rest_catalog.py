@@ -210,8 +210,12 @@ def test_a_sane_request_id_is_kept_and_any_other_is_replaced(
     service.http.get("/healthz")  # by then the line is written
     lines = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     [line] = [each for each in lines if each["request_id"] == "a1b2c3d4-e5f6"]
-    assert line | {"time": "", "ms": 0, "bytes": 0} == {
-        "time": "",
+    assert len(line.pop("message_ids")) == len(line.pop("event_ids")) == 1
+    assert line | {"at": "", "ms": 0, "bytes": 0} == {
+        "at": "",
+        "level": "INFO",
+        "logger": "pipeline.produce.rest",
+        "text": f"POST {LOGINS} 202",
         "request_id": "a1b2c3d4-e5f6",
         "method": "POST",
         "route": LOGINS,

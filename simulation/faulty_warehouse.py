@@ -156,5 +156,5 @@ class _Transaction:
         self._look(rejects)
         return self._call("quarantine", lambda: self._opened.quarantine(rejects, keyring))
 
-    def record(self, account: Account, run_id: str) -> None:
-        self._call("record", lambda: self._opened.record(account, run_id))
+    def record(self, account: Account, run_id: str, batch_id: str) -> None:
+        self._call("record", lambda: self._opened.record(account, run_id, batch_id))

@@ -176,8 +176,9 @@ class MemoryTransaction:
                 new[reject.reason.value] += 1
         return new
 
-    def record(self, account: Account, run_id: str) -> None:
-        """As the port says."""
+    def record(self, account: Account, run_id: str, batch_id: str) -> None:
+        """As the port says; nobody here asks for a batch by its id."""
+        del batch_id
         self._batches.append(Batch(account, run_id, len(self._rows), len(self._quarantine)))
 
     def commit(self) -> None:

@@ -58,7 +58,8 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _STAGES,
-                "    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)\n",
+                "    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance,"
+                " rejected=tell)\n",
                 "    try:\n"
                 "        account = settle(task, ports.warehouse, ports.clock,"
                 " chance=ports.chance)\n"

@@ -236,8 +236,8 @@ BUILDS: Final = (
             ),
             Edit(
                 _LOAD,
-                "from dataclasses import dataclass\n",
-                "from dataclasses import dataclass, replace\n",
+                "from dataclasses import dataclass, field\n",
+                "from dataclasses import dataclass, field, replace\n",
             ),
             Edit(
                 _LOAD,

@@ -29,7 +29,8 @@ BUILDS: Final = (
         edits=(
             Edit(
                 _STAGES,
-                "    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)\n"
+                "    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance,"
+                " rejected=tell)\n"
                 "    return replace(hand, account=account)\n",
                 "    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)\n"
                 "    frame = mask_frame(hand.feed, hand.batch.frame, hand.keyring)\n"

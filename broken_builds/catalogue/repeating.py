@@ -45,9 +45,8 @@ BUILDS: Final = (
             Edit(
                 _FURTHER,
                 "        with hand.held.released_on_failure():\n"
-                "            if self._over.is_set():\n"
-                "                raise _Ended\n",
-                "        if self._over.is_set():\n            raise _Ended\n",
+                "            if self._over.is_set():\n",
+                "        if True:\n            if self._over.is_set():\n",
             ),
         ),
     ),

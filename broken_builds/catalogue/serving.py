@@ -63,8 +63,8 @@ BUILDS: Final = (
         edits=(
             Edit(
                 "pipeline/produce/rest/front.py",
-                "        write_line(exchange.line(method, route))\n",
-                '        write_line(exchange.line(method, scope["path"]))\n',
+                "        exchange.tell(method, route)\n",
+                '        exchange.tell(method, scope["path"])\n',
             ),
         ),
     ),

@@ -97,6 +97,17 @@ class Account:
             self.loaded + self.duplicate + self.quarantined.total() + self.released
         )
 
+    @property
+    def numbers(self) -> dict[str, int]:
+        """The counts by name, without the reasons."""
+        return {
+            "received": self.received,
+            "loaded": self.loaded,
+            "duplicate": self.duplicate,
+            "quarantined": self.quarantined.total(),
+            "released": self.released,
+        }
+
     def __add__(self, other: "Account") -> "Account":
         return Account(
             received=self.received + other.received,

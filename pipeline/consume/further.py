@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+from pipeline import log_ids
 from pipeline.consume import stages
+from pipeline.consume.batch import NOTHING
 from pipeline.consume.ports import Clock
 from pipeline.consume.settled import Settled
 from pipeline.consume.stages import InHand
@@ -62,10 +64,11 @@ def finish(hand: InHand, run_id: str) -> Settled:
         PipelineError: What was suspect could not be settled, and has been released.
     """
     kept = stages.acknowledge(hand)
-    if not hand.suspects:
-        return Settled.of(hand, kept=kept)
-    apart, kept_apart = stages.isolate(hand, run_id)
-    return Settled.of(hand, apart=apart, kept=kept + kept_apart)
+    apart, kept_apart = stages.isolate(hand, run_id) if hand.suspects else (NOTHING, 0)
+    settled = Settled.of(hand, apart=apart, kept=kept + kept_apart)
+    if hand.trace is not None:
+        hand.trace.end(settled.account.numbers)
+    return settled
 
 
 def go_on(first: InHand, settled: Settled, run_id: str) -> Iterator[Settled]:
@@ -89,7 +92,8 @@ def go_on(first: InHand, settled: Settled, run_id: str) -> Iterator[Settled]:
     further = _Further(first, budget, run_id)
     # An enrichment says how many calls it bears at once, and two batches would make twice as many.
     lanes = 1 if first.feed.enrichment else SIDE_BY_SIDE
-    with ThreadPoolExecutor(lanes, thread_name_prefix="batch") as pool:
+    ids = log_ids.current()
+    with ThreadPoolExecutor(lanes, "batch", initializer=log_ids.adopt, initargs=(ids,)) as pool:
         working = [pool.submit(further.work) for _ in range(lanes)]
         try:
             while not all(lane.done() for lane in working):
@@ -131,7 +135,8 @@ class _Further:
         """Settles one batch after the other."""
         try:
             while (hand := self._extract()) is not None:
-                self._done.put(self._settle(hand))
+                with log_ids.bound(**hand.ids):
+                    self._done.put(self._settle(hand))
                 del hand  # else it would stay in memory while the next one is received
         except _Ended:
             return
@@ -167,4 +172,7 @@ class _Further:
     def _must_go_on(self, hand: InHand) -> None:
         with hand.held.released_on_failure():
             if self._over.is_set():
-                raise _Ended
+                ended = _Ended()
+                if hand.trace is not None:
+                    hand.trace.fail("interrupt", ended)
+                raise ended

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
+from pipeline import log_ids
 from pipeline.consume.ports import CLOCK, Clock
 from pipeline.contract import Limits
 from pipeline.crash_points import CrashPoint, reach
@@ -124,7 +125,10 @@ class Held:
         for message in messages:
             by_pause.setdefault(release_pause(message.receive_count), []).append(message)
         calls = [(ten, pause) for pause, some in by_pause.items() for ten in tens(some)]
-        with ThreadPoolExecutor(self._limits.receivers) as pool:
+        ids = log_ids.current()
+        with ThreadPoolExecutor(
+            self._limits.receivers, initializer=log_ids.adopt, initargs=(ids,)
+        ) as pool:
             return sum(pool.map(lambda call: self._hide(*call), calls))
 
     @contextmanager

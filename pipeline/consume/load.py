@@ -4,9 +4,10 @@ How one row comes of many deliveries: docs/decisions/0003-exactly-once-from-at-l
 """
 
 import logging
+import uuid
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from pipeline.consume.batch import EVIDENCE, Account, Decoded, Entry, Reject
 from pipeline.consume.ports import (
@@ -44,6 +45,7 @@ class Load:
         keyring: Seals the bodies of what goes to the quarantine.
         run_id: The run that settles it, for the account.
         evidence: From how many rows on, all refused alike and no others, it is the table's fault.
+        batch_id: Under which the account is kept, a UUID.
     """
 
     feed: Feed
@@ -51,14 +53,27 @@ class Load:
     keyring: Keyring
     run_id: str
     evidence: int = EVIDENCE
+    batch_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 def settle(
-    load: Load, warehouse: Warehouse, clock: Clock = CLOCK, *, chance: Chance = CHANCE
+    load: Load,
+    warehouse: Warehouse,
+    clock: Clock = CLOCK,
+    *,
+    chance: Chance = CHANCE,
+    rejected: Callable[[Sequence[Reject]], None] | None = None,
 ) -> Account:
     """Settles the batch; when this returns, it has committed.
 
     A transaction that loses against another one is tried again as a whole.
+
+    Args:
+        load: The batch.
+        warehouse: Where it goes.
+        clock: The time.
+        chance: Where jitter comes from.
+        rejected: Told what went to the quarantine, once it is committed.
 
     Raises:
         WarehouseUnavailable: Also where the answer to COMMIT was lost: whether the batch is in
@@ -80,6 +95,8 @@ def settle(
                 raise contended.error from None
         else:
             settling.tell()
+            if rejected is not None:
+                rejected(settling.rejects)
             return account
         clock.pause(_FIRST_PAUSE * 2**attempt * chance.uniform(0.5, 1.5))
 
@@ -103,6 +120,7 @@ class _Settling:
         self._offenders: list[_Offender] = []
         self._loaded = 0
         self._passed = 0  # rows that the table took, or the ledger knew
+        self.rejects: Sequence[Reject] = ()
 
     def settle(self) -> Account:
         reach(CrashPoint.AFTER_BEGIN)
@@ -113,7 +131,7 @@ class _Settling:
         # Where the table took every row, the ledger knew none of them before.
         is_new = self._loaded == len(self._order)
         known = [] if is_new else self._transaction.compare()
-        rejects = [
+        self.rejects = rejects = [
             *self._load.batch.rejects,
             *(Reject(self._entry(o.position), Reason.REFUSED_BY_DATABASE) for o in self._offenders),
             *(Reject(self._entry(place), Reason.CONFLICT) for place, same in known if not same),
@@ -136,7 +154,7 @@ class _Settling:
                 remedy="Nothing was committed; look for a trigger or a rule on the tables",
                 feed=self._feed.name,
             )
-        self._transaction.record(account, self._load.run_id)
+        self._transaction.record(account, self._load.run_id, self._load.batch_id)
         return account
 
     def tell(self) -> None:

@@ -56,6 +56,7 @@ def again(message: Message, secret: bytes) -> Event:
         event_id=message.event_id or "",
         body=message.body,
         origin=f"{claim} {_sign(claim, message, secret)}",
+        trace=message.trace,
     )
 
 

@@ -4,11 +4,13 @@ The core decides what is received, settled, acknowledged and released; nothing i
 SQL or the machine's clock. `Queue` stands in `pipeline.messages`.
 """
 
+import contextvars
+import functools
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -16,6 +18,7 @@ from pipeline.consume.batch import Account, Reject
 from pipeline.errors import WarehouseError
 from pipeline.masking.keyring import Keyring
 from pipeline.masking.vault import VaultRow
+from pipeline.messages import Message
 
 
 class Repeated(Protocol):
@@ -98,8 +101,8 @@ class Transaction(Protocol):
             AccountError: One is not there afterwards.
         """
 
-    def record(self, account: Account, run_id: str) -> None:
-        """Keeps the account of the batch."""
+    def record(self, account: Account, run_id: str, batch_id: str) -> None:
+        """Keeps the account of the batch, under an id of its own."""
 
 
 class Warehouse(Protocol):
@@ -131,6 +134,42 @@ class Warehouse(Protocol):
         """
 
 
+class Trace(Protocol):
+    """The trace of one batch. No call of it fails, and moments are those of the run's clock."""
+
+    @property
+    def trace_id(self) -> str | None:
+        """Its id; None where its spans are not kept."""
+
+    @property
+    def wanted(self) -> Collection[str]:
+        """Receipts of the messages whose outcome is asked for; a bounded number."""
+
+    def stage(self, name: str, began: float, ended: float) -> None:
+        """A stage is over."""
+
+    def became(self, outcomes: Mapping[str, str], at: float) -> None:
+        """What became of messages, by receipt, as it was committed at a moment."""
+
+    def end(self, counts: Mapping[str, int]) -> None:
+        """The batch is acknowledged; whatever has no outcome yet repeats another message of it."""
+
+    def fail(self, stage: str, error: BaseException) -> None:
+        """The batch is given up at a stage; whatever has no outcome yet was released."""
+
+
+class Traces(Protocol):
+    """The traces of one run."""
+
+    def begin(
+        self, batch_id: str, messages: Sequence[Message], began: float, now: float
+    ) -> Trace | None:
+        """The trace of a batch that was received from one moment to another; None for none."""
+
+    def flush(self) -> None:
+        """Sends what there is, and does not wait long."""
+
+
 class _Thread:
     """Repeats something in a thread of its own."""
 
@@ -139,7 +178,9 @@ class _Thread:
         self._act = act
         self._over = threading.Event()
         # A daemon: a process that is to end does not wait for it.
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        # It logs under the ids of the run that it belongs to.
+        run = functools.partial(contextvars.copy_context().run, self._run)
+        self._thread = threading.Thread(target=run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

@@ -1,11 +1,11 @@
 """One transaction in which a batch is settled: the statements behind `pipeline.consume.ports`."""
 
-import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from pipeline.consume import vault
 from pipeline.consume.batch import Account, Reject
@@ -109,15 +109,17 @@ class PostgresTransaction:
         """As `pipeline.consume.quarantine.quarantine`."""
         return quarantine(self._connection, self._feed, keyring, rejects)
 
-    def record(self, account: Account, run_id: str) -> None:
+    def record(self, account: Account, run_id: str, batch_id: str) -> None:
         """As the port says."""
         numbers = (account.received, account.loaded, account.duplicate)
         others = (account.quarantined.total(), account.released)
+        reasons = Jsonb({str(reason): count for reason, count in account.quarantined.items()})
         self._connection.execute(
             """
             INSERT INTO pipeline.account
-                (batch_id, feed, run_id, received, loaded, duplicate, quarantined, released)
-            VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                (batch_id, feed, run_id, received, loaded, duplicate, quarantined, released,
+                 reasons)
+            VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
             """,
-            (uuid.uuid4(), self._feed.name, run_id, *numbers, *others),
+            (batch_id, self._feed.name, run_id, *numbers, *others, reasons),
         )

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
 
+from pipeline import log_ids
 from pipeline.consume.held import Held
 from pipeline.consume.ports import CLOCK, Clock
 from pipeline.contract import Limits
@@ -59,7 +60,8 @@ def receive(
     drain = _Drain(limits, clock, over or threading.Event())
     # In a thread of its own: what interrupts this one (Dagster raises an exception here on SIGTERM)
     # hits no call and no answer, and each message that comes is in care.
-    with ThreadPoolExecutor(1, thread_name_prefix="receive") as pool:
+    ids = log_ids.current()
+    with ThreadPoolExecutor(1, "receive", initializer=log_ids.adopt, initargs=(ids,)) as pool:
         received = pool.submit(_receive, queue, held, limits, drain)
         try:
             while not wait([received], _LOOK).done:

@@ -53,6 +53,7 @@ class Settled:
         ages: How old each message was when it was received, in seconds.
         sample: The first masked rows of the latest batch that had any.
         batches: How many batches.
+        batch_id: The latest one's.
         enriched: What the enrichment came to, where the feed has one.
     """
 
@@ -64,6 +65,7 @@ class Settled:
     ages: tuple[float, ...] = field(repr=False)
     sample: "pd.DataFrame" = field(repr=False)
     batches: int = 1
+    batch_id: str | None = None
     enriched: Enriched | None = None
 
     @classmethod
@@ -83,6 +85,7 @@ class Settled:
             kept=kept,
             unknown=batch.unknown,
             seconds=dict(hand.seconds),
+            batch_id=hand.batch_id,
             ages=tuple(
                 (entry.message.received_at - entry.message.sent_at).total_seconds()
                 for entry in entries
@@ -106,5 +109,6 @@ class Settled:
             ages=self.ages + later.ages,
             sample=self.sample if later.sample.empty else later.sample,
             batches=self.batches + later.batches,
+            batch_id=later.batch_id,
             enriched=sum(enriched[1:], enriched[0]) if enriched else None,
         )

@@ -6,16 +6,18 @@ What a stage holds when it fails is released, and no value of anybody's data lea
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 
-from pipeline.consume.batch import EVIDENCE, NOTHING, Account, Decoded
-from pipeline.consume.calls import Outcome
+from pipeline.consume.batch import EVIDENCE, NOTHING, Account, Decoded, Reject
+from pipeline.consume.calls import Outcome as Enriched
 from pipeline.consume.enrich import enrich as add_to_each
 from pipeline.consume.held import Held
 from pipeline.consume.load import Load, settle
-from pipeline.consume.ports import CHANCE, CLOCK, Chance, Clock, Warehouse
+from pipeline.consume.outcomes import Outcome, entries_of, outcomes
+from pipeline.consume.ports import CHANCE, CLOCK, Chance, Clock, Trace, Traces, Warehouse
 from pipeline.consume.receive import Received, receive
 from pipeline.consume.settlement import decode_batch
 from pipeline.consume.suspects import part, portions
@@ -38,6 +40,10 @@ _FAILURES = 3  # portions that fail: then it is not the messages
 _log = logging.getLogger(__name__)
 
 
+def _new_batch_id() -> str:
+    return str(uuid.uuid4())
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a run works with.
@@ -47,12 +53,14 @@ class Ports:
         open_queue: Finds the queue; asked only once the warehouse was found to be well.
         clock: The time.
         chance: Where jitter comes from.
+        traces: Told what becomes of each batch, where traces are asked for.
     """
 
     warehouse: Warehouse
     open_queue: Callable[[], Queue]
     clock: Clock = CLOCK
     chance: Chance = CHANCE
+    traces: Traces | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,8 @@ class InHand:
         suspects: What was received and is not in the batch: delivered often, and never settled.
         outcome: What the enrichment came to, where the feed has one.
         account: What became of the messages, once it is committed.
+        batch_id: Under which the account is kept.
+        trace: The batch's, where there is one.
     """
 
     feed: Feed
@@ -82,8 +92,16 @@ class InHand:
     seconds: dict[str, float]
     more: bool
     suspects: tuple[Message, ...] = ()
-    outcome: Outcome | None = None
+    outcome: Enriched | None = None
     account: Account | None = None
+    batch_id: str = field(default_factory=_new_batch_id)
+    trace: Trace | None = None
+
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What its lines of the log are known by, besides feed and run."""
+        trace_id = None if self.trace is None else self.trace.trace_id
+        return {"batch": self.batch_id, "trace_id": trace_id}
 
     def __repr__(self) -> str:
         return f"InHand({self.batch.received} messages)"
@@ -101,6 +119,8 @@ class Taken:
         keyring: The keys.
         began: When its receiving began, by the clock of the ports.
         seconds: The time that receiving has taken.
+        batch_id: Under which the account is to be kept.
+        trace: The batch's, where there is one.
     """
 
     feed: Feed
@@ -110,6 +130,8 @@ class Taken:
     keyring: Keyring
     began: float
     seconds: float
+    batch_id: str
+    trace: Trace | None = None
 
 
 def extract(feed: Feed, ports: Ports) -> InHand:
@@ -140,7 +162,11 @@ def take(feed: Feed, ports: Ports, over: threading.Event | None = None) -> Taken
         began = ports.clock.monotonic()
         with held.released_on_failure():
             received = receive(queue, held, feed.limits, ports.clock, over)
-    return Taken(feed, ports, held, received, keyring, began, ports.clock.monotonic() - began)
+            ended, batch_id = ports.clock.monotonic(), _new_batch_id()
+            trace = None
+            if ports.traces is not None and received.messages:
+                trace = ports.traces.begin(batch_id, received.messages, began, ended)
+    return Taken(feed, ports, held, received, keyring, began, ended - began, batch_id, trace)
 
 
 def decode(taken: Taken) -> InHand:
@@ -153,6 +179,7 @@ def decode(taken: Taken) -> InHand:
     started = clock.monotonic()
     with (
         values_kept_out(feed=feed.name, stage="extract"),
+        _told_to(taken.trace, "decode", clock),
         taken.held.released_on_failure(),
     ):
         messages, suspects = part(feed, taken.received.messages)
@@ -169,6 +196,8 @@ def decode(taken: Taken) -> InHand:
         seconds=seconds,
         more=taken.received.more,
         suspects=suspects,
+        batch_id=taken.batch_id,
+        trace=taken.trace,
     )
 
 
@@ -209,7 +238,8 @@ def load(hand: InHand, run_id: str) -> InHand:
 def acknowledge(hand: InHand) -> int:
     """Deletes the batch from the queue, now that it is committed; how many messages SQS kept."""
     started = hand.ports.clock.monotonic()
-    left = hand.held.acknowledge(keep=hand.suspects)
+    with _told_to(hand.trace, "acknowledge", hand.ports.clock):
+        left = hand.held.acknowledge(keep=hand.suspects)
     hand.seconds["acknowledge"] = hand.ports.clock.monotonic() - started
     reach(CrashPoint.AFTER_ACKNOWLEDGE)
     return left
@@ -255,7 +285,7 @@ def _settle_apart(
 ) -> Account:
     with values_kept_out(feed=hand.feed.name, stage="isolate"):
         batch = decode_batch(hand.feed, portion, hand.keyring.settlement_key(hand.feed.name))
-        apart = replace(hand, batch=batch, suspects=())
+        apart = replace(hand, batch=batch, suspects=(), batch_id=_new_batch_id())
         if hand.feed.enrichment is not None:
             apart = _enrich(apart, evidence)
         settled = _load(_mask(apart), run_id, evidence).account
@@ -272,6 +302,9 @@ def _enrich(hand: InHand, evidence: int = EVIDENCE) -> InHand:
     until = time.monotonic() + room
     added = add_to_each(hand.feed, hand.batch, settled, until, evidence=evidence)
     hand.held.give_back(added.released)
+    if hand.trace is not None:
+        released = {each.receipt: Outcome.RELEASED for each in added.released}
+        hand.trace.became(released, hand.ports.clock.monotonic())
     return replace(hand, batch=added.batch, outcome=added.outcome)
 
 
@@ -282,10 +315,26 @@ def _mask(hand: InHand) -> InHand:
 
 
 def _load(hand: InHand, run_id: str, evidence: int = EVIDENCE) -> InHand:
-    task = Load(hand.feed, hand.batch, hand.keyring, run_id, evidence)
+    task = Load(hand.feed, hand.batch, hand.keyring, run_id, evidence, hand.batch_id)
     ports = hand.ports
-    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance)
+    tell = None if hand.trace is None else _outcomes_for(hand.trace, hand)
+    account = settle(task, ports.warehouse, ports.clock, chance=ports.chance, rejected=tell)
     return replace(hand, account=account)
+
+
+def _outcomes_for(trace: Trace, hand: InHand) -> Callable[[Sequence[Reject]], None]:
+    """What tells the trace, once the batch has committed, what became of its messages."""
+    keys = [entry.key for entry in entries_of(hand.batch, trace.wanted)]
+    settled = frozenset[bytes]()
+    if keys:
+        with suppress(PipelineError):  # the transaction that follows will tell
+            settled = hand.ports.warehouse.find_settled(keys)
+
+    def tell(rejects: Sequence[Reject]) -> None:
+        became = outcomes(hand.batch, trace.wanted, rejects=rejects, settled=settled)
+        trace.became(became, hand.ports.clock.monotonic())
+
+    return tell
 
 
 @contextmanager
@@ -303,7 +352,7 @@ def _stage(
     started = hand.ports.clock.monotonic()
     with values_kept_out(feed=hand.feed.name, stage=name):
         try:
-            with hand.held.released_on_failure():
+            with _told_to(hand.trace, name, hand.ports.clock), hand.held.released_on_failure():
                 yield
         except BaseException:
             done = sum(settled, NOTHING)
@@ -311,3 +360,18 @@ def _stage(
             _log.error("%s", done + Account(received=rest, released=rest))
             raise
     hand.seconds[name] = hand.ports.clock.monotonic() - started
+
+
+@contextmanager
+def _told_to(trace: Trace | None, stage: str, clock: Clock) -> Iterator[None]:
+    """A stage, as the trace of its batch is told of it."""
+    if trace is None:
+        yield
+        return
+    began = clock.monotonic()
+    try:
+        yield
+    except BaseException as error:
+        trace.fail(stage, error)
+        raise
+    trace.stage(stage, began, clock.monotonic())

@@ -37,12 +37,14 @@ class Line:
         event: `batch`, `check`, `trouble` or `recovered`.
         text: For people.
         numbers: For machines.
+        run_id: Which run it is about, where it is about one.
     """
 
     feed: str
     event: str
     text: str
     numbers: Mapping[str, object] = field(default_factory=dict)
+    run_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -195,17 +197,17 @@ class ConsumeService:
             self._outside = None
             watch.failures += 1
             watch.failed_at = self._clock()
-            self._complain(watch, str(error))
+            self._complain(watch, str(error), run_id)
             return 0
         finally:
             self._run = None
             self._hands.clear()
         if watch.failures:
             watch.failures, watch.trouble = 0, ""
-            self._tell(Line(feed.name, "recovered", "a run succeeded again"))
-        return self._account(feed, ran, time.monotonic() - started)
+            self._tell(Line(feed.name, "recovered", "a run succeeded again", run_id=run_id))
+        return self._account(feed, ran, time.monotonic() - started, run_id)
 
-    def _account(self, feed: Feed, ran: Ingested, seconds: float) -> int:
+    def _account(self, feed: Feed, ran: Ingested, seconds: float, run_id: str) -> int:
         """Tells what became of the batches of a run; how many messages they held."""
         counts = {name: int(str(ran.numbers[name])) for name in _NUMBERS}
         if received := counts["received"]:
@@ -214,16 +216,17 @@ class ConsumeService:
                 " + quarantined {quarantined} + released {released}"
             ).format(**counts)
             rate = f" in {seconds:.1f} s, {received / seconds:.0f} messages/s"
-            self._tell(Line(feed.name, "batch", text + rate, counts | {"seconds": seconds}))
+            told = counts | {"seconds": round(seconds, 3)}
+            self._tell(Line(feed.name, "batch", text + rate, told, run_id))
         for check in ran.checks:
             if not check.passed:
                 verdict = "failed" if check.severity is dg.AssetCheckSeverity.ERROR else "warns"
                 text = f"check {check.check_name} {verdict}: {check.description}"
-                self._tell(Line(feed.name, "check", text))
+                self._tell(Line(feed.name, "check", text, run_id=run_id))
         return received
 
-    def _complain(self, watch: _Watch, trouble: str) -> None:
+    def _complain(self, watch: _Watch, trouble: str, run_id: str | None = None) -> None:
         """Tells trouble when it begins or changes, not each time that it is met."""
         if trouble != watch.trouble:
             watch.trouble = trouble
-            self._tell(Line(watch.feed.name, "trouble", trouble))
+            self._tell(Line(watch.feed.name, "trouble", trouble, run_id=run_id))

@@ -97,8 +97,9 @@ class HeldQueue(SqsQueue):
         *,
         hot: "SQSClient | LeanClient | None" = None,
         embedded: bool,
+        traced: bool = False,
     ) -> None:
-        super().__init__(client, feed, hot=hot, embedded=embedded)
+        super().__init__(client, feed, hot=hot, embedded=embedded, traced=traced)
         self._hands = hands
 
     def receives(self, at_once: int) -> Calls[int, list[Message]]:
@@ -203,8 +204,14 @@ class HeldOutside(Outside):
         """As `Outside`; the same one each time."""
         if feed not in self.queues:
             client, hot = self._clients_for_a_run(feed)
-            embedded = self.endpoint.embedded
-            queue = HeldQueue(client, feed, self.hands, hot=hot, embedded=embedded)
+            queue = HeldQueue(
+                client,
+                feed,
+                self.hands,
+                hot=hot,
+                embedded=self.endpoint.embedded,
+                traced=self.traced,
+            )
             self._check_environment(client, queue, feed)
             self.queues[feed] = queue
         return self.queues[feed]

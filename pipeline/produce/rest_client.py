@@ -13,6 +13,7 @@ import httpx
 
 from pipeline.errors import SettingsError
 from pipeline.messages import Event
+from pipeline.trace_context import NAME as TRACE
 
 _Result = TypeVar("_Result")
 
@@ -118,7 +119,11 @@ class RestClient:
             "POST",
             f"/v1/feeds/{feed}/messages",
             content=event.body.encode(errors="surrogatepass"),
-            headers={"Content-Type": "application/json", "Event-Id": event.event_id},
+            headers={
+                "Content-Type": "application/json",
+                "Event-Id": event.event_id,
+                **({} if event.trace is None else {TRACE: event.trace}),
+            },
         )
         try:
             async with asyncio.timeout(_WHOLE), sending as response:

@@ -6,6 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pipeline.errors import SeedError
 from pipeline.messages import Event
 from pipeline.produce.dispatch import BYTES, dispatch, portions, weigh
+from pipeline.produce.stamping import stamped
 from pipeline.resources.sqs import SqsQueue
 
 _THREADS = 4
@@ -28,7 +29,7 @@ def seed(queue: SqsQueue, events: Iterable[Event], *, progress: Callable[[int], 
     sent = 0
     waiting: set[Future[int]] = set()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="seed") as pool:
-        for batch in portions(_weighed(events)):
+        for batch in portions(_weighed(stamped(queue.feed, event) for event in events)):
             waiting.add(pool.submit(_send, queue, batch))
             if len(waiting) < _AHEAD:
                 continue

@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
+from pipeline import log_lines
 from pipeline.contract import Feed
 from pipeline.errors import SeedError, values_kept_out
 from pipeline.produce.generate import Recipe, evenly, generate
@@ -49,14 +50,15 @@ def seed_job(feed: Feed) -> dg.JobDefinition:
                 told = sent
                 context.log.info("sent %d", sent)
 
-        with values_kept_out(feed=feed.name, stage="seed"):
+        ids = log_lines.of_op(context.log, feed=feed.name, run_id=context.run_id)
+        with ids, values_kept_out(feed=feed.name, stage="seed"):
             events = (
                 generate(feed, _recipe(feed, config))
                 if config.file is None
                 else read_events(_path(config.file))
             )
             sent = seed(outside.reach().queue_for_a_run(feed), events, progress=progress)
-        context.log.info("sent %d in all", sent)
+            context.log.info("sent %d in all", sent)
         context.add_output_metadata({"sent": sent})
 
     @dg.job(

@@ -22,6 +22,7 @@ from pipeline.produce.dispatch import BYTES, weigh
 from pipeline.produce.generate import Recipe, generate
 from pipeline.produce.latency import Latencies
 from pipeline.produce.pace import Pace
+from pipeline.produce.stamping import stamped
 from pipeline.produce.ways import Outcome, Way
 
 THREADS: Final = 8
@@ -124,7 +125,8 @@ def endless(feed: Feed, recipe: Recipe) -> Iterator[Event]:
     """
     for part in itertools.count():
         seed = None if recipe.random_seed is None else recipe.random_seed + part
-        yield from generate(feed, replace(recipe, random_seed=seed))
+        for event in generate(feed, replace(recipe, random_seed=seed)):
+            yield stamped(feed, event)
 
 
 def send(

@@ -171,7 +171,9 @@ class DeadLetterQueue:
                     raise  # else it has ended by itself in the meantime
 
 
-def find_dead_letters(client: "SQSClient", feed: Feed, source: SqsQueue) -> DeadLetterQueue | None:
+def find_dead_letters(
+    client: "SQSClient", feed: Feed, source: SqsQueue, *, traced: bool = False
+) -> DeadLetterQueue | None:
     """The dead-letter queue to which the redrive policy of the feed's queue points, if it has one.
 
     Raises:
@@ -183,7 +185,7 @@ def find_dead_letters(client: "SQSClient", feed: Feed, source: SqsQueue) -> Dead
         return None
     arn: str = json.loads(policy)["deadLetterTargetArn"]
     there = replace(feed, queue=arn.rpartition(":")[2])
-    letters = LetterQueue(client, there)
+    letters = LetterQueue(client, there, traced=traced)
     (retention,) = _attributes(client, there, letters, ["MessageRetentionPeriod"])
     return DeadLetterQueue(
         letters=letters,

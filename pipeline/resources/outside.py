@@ -15,6 +15,7 @@ from pipeline.resources.queue_facts import check_environment
 from pipeline.resources.settings import CUSTODIAN_URL, read_producer_settings, read_settings
 from pipeline.resources.sqs import Depth, SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client, make_clients
+from pipeline.tracing.setting import is_wanted
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -44,6 +45,7 @@ class Outside:
         custodian: The warehouse, with a custodian's log-in; None where there is none.
         owner: The warehouse, with the owner's log-in; None where `postgres_url` is the owner's.
         environment: What the queues' tag `environment` is to say; None where nothing is said.
+        traced: Whether messages are asked for the contexts of their traces.
     """
 
     endpoint: Endpoint
@@ -52,6 +54,7 @@ class Outside:
     custodian: str | None = field(default=None, repr=False)
     owner: str | None = field(default=None, repr=False)
     environment: str | None = None
+    traced: bool = False
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Self:
@@ -64,6 +67,7 @@ class Outside:
         """
         settings = read_settings(environment)
         keyring = key_store(settings)
+        traced = is_wanted(environment)
         if settings.postgres_url is not None:
             endpoint = Endpoint(settings.sqs_url, region=settings.region, lean=settings.lean)
             return cls(
@@ -73,11 +77,12 @@ class Outside:
                 custodian=settings.custodian_url,
                 owner=settings.owner_url,
                 environment=settings.environment,
+                traced=traced,
             )
         services = ensure_running(local_folder())
         endpoint = Endpoint(services.sqs_endpoint, embedded=True, lean=settings.lean)
         custodian = f"{services.postgres_url}?{_AS_CUSTODIAN}"
-        return cls(endpoint, services.postgres_url, keyring, custodian=custodian)
+        return cls(endpoint, services.postgres_url, keyring, custodian=custodian, traced=traced)
 
     def custodian_url(self) -> str:
         """The warehouse, with the log-in of somebody who unmasks and forgets.
@@ -140,7 +145,7 @@ class Outside:
         client = self.look_client()
         source = SqsQueue(client, feed, embedded=self.endpoint.embedded)
         self._check_environment(client, source, feed)
-        return find_dead_letters(client, feed, source)
+        return find_dead_letters(client, feed, source, traced=self.traced)
 
     def look_client(self) -> "SQSClient":
         """A client for one thread, for whoever looks at queues and their settings."""
@@ -154,7 +159,8 @@ class Outside:
             QueueError: SQS refused or did not answer.
         """
         client, hot = self._clients_for_a_run(feed)
-        queue = SqsQueue(client, feed, hot=hot, embedded=self.endpoint.embedded)
+        embedded = self.endpoint.embedded
+        queue = SqsQueue(client, feed, hot=hot, embedded=embedded, traced=self.traced)
         self._check_environment(client, queue, feed)
         return queue
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -15,6 +15,8 @@ from pipeline.errors import QueueError
 from pipeline.messages import Ask, Calls, Event, Message, Outcome, Refusals, Sent
 from pipeline.resources.sqs_client import translated
 from pipeline.threaded_calls import ThreadedCalls
+from pipeline.trace_context import NAME as TRACE
+from pipeline.trace_context import read
 from pipeline.transport.client import DELETE, RECEIVE, LeanClient, Operation
 from pipeline.transport.many import Kind, Many
 
@@ -81,6 +83,7 @@ class SqsQueue:
         feed: Whose queue.
         hot: Receives, deletes and hides; by default the client itself.
         embedded: Whether to make the queue where it is not there yet.
+        traced: Whether to ask for the contexts of traces.
 
     Attributes:
         asked: What SQS is to tell of each message.
@@ -101,12 +104,20 @@ class SqsQueue:
         *,
         hot: "SQSClient | LeanClient | None" = None,
         embedded: bool = False,
+        traced: bool = False,
     ) -> None:
         self._client = client
         self._hot = hot or client
+        self._traced = traced
+        self._carried = [EVENT_ID, ORIGIN, *([TRACE] if traced else [])]
         self._feed = feed
         with translated(feed=feed):
             self.url = _make(client, feed.queue) if embedded else _url(client, feed.queue)
+
+    @property
+    def feed(self) -> Feed:
+        """Whose queue it is."""
+        return self._feed
 
     def depth(self) -> Depth:
         """How full the queue is; one call."""
@@ -163,7 +174,7 @@ class SqsQueue:
             "WaitTimeSeconds": _WAIT_SECONDS,
             "VisibilityTimeout": self._feed.limits.visibility_seconds,
             "MessageSystemAttributeNames": self.asked,
-            "MessageAttributeNames": [EVENT_ID, ORIGIN],
+            "MessageAttributeNames": self._carried,
         }
 
     def _received(self, _count: int, answer: "ReceiveMessageResultTypeDef") -> list[Message]:
@@ -172,7 +183,8 @@ class SqsQueue:
         whole = [each for each in messages if _is_whole(each)]
         if damaged := len(messages) - len(whole):
             _log.warning("%d messages arrived damaged (MD5): they will come again", damaged)
-        return [_message(each, now) for each in whole]
+        read_one = _traced_message if self._traced else _message
+        return [read_one(each, now) for each in whole]
 
     def send(self, events: Sequence[Event]) -> Sent:
         """Sends up to 10 events of at most 1 MiB together, each with its `event_id`."""
@@ -228,7 +240,7 @@ class SqsQueue:
 
 def attributes_of(event: Event) -> dict[str, str]:
     """The message attributes with which an event is sent; all are strings."""
-    named = {EVENT_ID: event.event_id, ORIGIN: event.origin}
+    named = {EVENT_ID: event.event_id, ORIGIN: event.origin, TRACE: event.trace}
     return {name: value for name, value in named.items() if value}
 
 
@@ -296,6 +308,14 @@ def _message(each: "MessageTypeDef", now: datetime) -> Message:
         origin=None if origin is None else _text(origin),
         given_up_by=system.get("DeadLetterQueueSourceArn"),
     )
+
+
+def _traced_message(each: "MessageTypeDef", now: datetime) -> Message:
+    """The message with the context of its trace: what anybody may have sent, if it is one."""
+    message = _message(each, now)
+    carried = each.get("MessageAttributes", {}).get(TRACE)
+    context = None if carried is None else read(carried.get("StringValue"))
+    return message if context is None else replace(message, trace=str(context))
 
 
 def _text(value: "MessageAttributeValueOutputTypeDef") -> str | None:

@@ -4,7 +4,7 @@ import os
 
 import dagster as dg
 
-from pipeline import sources
+from pipeline import log_lines, sources
 from pipeline.errors import values_kept_out
 from pipeline.produce.fetch.checks import checks, failed_records, none_failed
 from pipeline.produce.fetch.partitions import (
@@ -111,7 +111,8 @@ def _records(source: Source) -> dg.AssetsDefinition:
         # Here and not at the job: the runs of a backfill of the asset are another job's.
         context.instance.add_run_tags(context.run.run_id, _longest(source))
         progress = Progress(context.log.info, pause=_PAUSE)
-        with values_kept_out(feed=feed.name, stage="fetch"):
+        ids = {"feed": feed.name, "run_id": context.run.run_id}
+        with log_lines.of_op(context.log, **ids), values_kept_out(feed=feed.name, stage="fetch"):
             reach = Reach.of(outside.reach(), source, os.environ)
             page_range = PageRange.parse(context.partition_key)
             done = fetch(reach, source, feed, page_range, tell=progress)
@@ -135,11 +136,12 @@ def _retry_job(source: Source) -> dg.JobDefinition:
         from pipeline.produce.fetch.fetching import retry_failed  # noqa: PLC0415 - as above
 
         progress = Progress(context.log.info, pause=_PAUSE)
-        with values_kept_out(feed=feed.name, stage="retry"):
+        ids = {"feed": feed.name, "run_id": context.run.run_id}
+        with log_lines.of_op(context.log, **ids), values_kept_out(feed=feed.name, stage="retry"):
             reach = Reach.of(outside.reach(), source, os.environ)
             done = retry_failed(reach, source, feed, tell=progress)
             standing = read_standing(reach, source)
-        context.log.info("%s", progress.line(done))
+            context.log.info("%s", progress.line(done))
         context.add_output_metadata(
             {**progress.figures(done), "failed records": failed_records(standing)}
         )

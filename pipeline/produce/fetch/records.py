@@ -12,6 +12,7 @@ from pipeline.messages import Event
 from pipeline.produce.dispatch import BYTES, weigh
 from pipeline.produce.fetch.entries import Item, Version
 from pipeline.produce.fetch.trouble import Refusal, Trouble
+from pipeline.produce.stamping import stamped
 from pipeline.reasons import Refused
 from pipeline.source import Document, Source
 
@@ -42,6 +43,7 @@ class Records:
 
     def __init__(self, source: Source, feed: Feed, secret: bytes) -> None:
         self._source = source
+        self._feed = feed
         self._decoder = Decoder(feed)
         self._secret = secret
 
@@ -64,7 +66,7 @@ class Records:
         event = Event(name, body)
         if weigh(event) > BYTES:
             raise Refusal(Trouble.TOO_LARGE)
-        return Record(event, Version(item.path, content, etag))
+        return Record(stamped(self._feed, event), Version(item.path, content, etag))
 
     def _body(self, document: Document) -> str:
         try:

@@ -1,19 +1,24 @@
 """One request and its answer, as the log line and the metrics tell about them."""
 
-import json
 import re
-import sys
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from pipeline import log_lines
+from pipeline.contract import Feed
 from pipeline.produce.rest.senders import LOCAL, Sender
+
+if TYPE_CHECKING:
+    from pipeline.tracing.requests import RequestTrace
 
 CALLER_GONE: Final = "caller_gone"
 """The outcome of a request that was not answered: its caller hung up."""
+
+_LOGGER: Final = "pipeline.produce.rest"
+_AT_ONCE: Final = 50  # messages of one line: with more, collectors would cut it
 
 # No dot and no @: neither an address nor an e-mail can be written with what is left.
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}")
@@ -40,6 +45,11 @@ class Exchange:
         status: The answer's status; 499 where the caller was gone before.
         outcome: What came of it: `ok`, or the reason why not.
         error_id: Where the answer is a problem, its id.
+        message_ids: What SQS has called the messages that it took.
+        event_ids: Of the same messages, where this service has drawn the ids by lot; one that a
+            caller has chosen, or that follows from what it sent, is not for a log.
+        draws: Whether it does.
+        trace: The request's, where traces are asked for.
     """
 
     request_id: str
@@ -51,6 +61,10 @@ class Exchange:
     status: int = 499
     outcome: str = CALLER_GONE
     error_id: str | None = None
+    message_ids: list[str] = field(default_factory=list)
+    event_ids: list[str] = field(default_factory=list)
+    draws: bool = False
+    trace: "RequestTrace | None" = None
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -63,27 +77,49 @@ class Exchange:
         self.error_id = self.error_id or str(uuid.uuid4())
         return self.error_id
 
-    def line(self, method: str, route: str) -> str:
-        """The log line, as JSON."""
-        said = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "request_id": self.request_id,
-            "method": method,
-            "route": route,
-            "sender": self.sender.name,
-            "feed": self.feed,
-            "count": self.records,
-            "bytes": self.bytes,
-            "status": self.status,
-            "outcome": self.outcome,
-            "error_id": self.error_id,
-            "ms": round(self.seconds * 1000, 1),
-        }
-        return json.dumps({name: value for name, value in said.items() if value is not None})
+    @property
+    def ids(self) -> dict[str, str | None]:
+        """What its lines of the log are known by."""
+        trace_id = None if self.trace is None else self.trace.trace_id
+        return {"request_id": self.request_id, "trace_id": trace_id}
 
+    def begin_sending(self, feed: Feed) -> str | None:
+        """The context that its messages are to carry; None where traces are not asked for."""
+        return None if self.trace is None else self.trace.send(feed)
 
-def write_line(line: str) -> None:
-    """Puts a line on standard output; a full disk is no reason to refuse messages."""
-    with suppress(OSError, ValueError):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+    def sent(self, taken: Mapping[str, str]) -> None:
+        """Notes what SQS has taken: the id of each message, and of its event."""
+        self.message_ids += taken
+        self.event_ids += taken.values() if self.draws else ()
+
+    def tell(self, method: str, route: str) -> None:
+        """Writes its line, before it one for each portion of messages more; ends its trace."""
+        for first in range(_AT_ONCE, len(self.message_ids), _AT_ONCE):
+            log_lines.write(self._line("messages more of a request", **self._messages(first)))
+        log_lines.write(
+            self._line(
+                f"{method} {route} {self.status}",
+                method=method,
+                route=route,
+                sender=self.sender.name,
+                count=self.records,
+                bytes=self.bytes,
+                status=self.status,
+                outcome=self.outcome,
+                error_id=self.error_id,
+                ms=round(self.seconds * 1000, 1),
+                **self._messages(0),
+            )
+        )
+        if self.trace is not None:
+            told = {"outcome": self.outcome, "feed": self.feed, "request_id": self.request_id}
+            self.trace.end(method, route, self.status, message_ids=self.message_ids, **told)
+
+    def _messages(self, first: int) -> dict[str, list[str] | None]:
+        part = slice(first, first + _AT_ONCE)
+        ids = {"message_ids": self.message_ids[part], "event_ids": self.event_ids[part]}
+        return {name: some or None for name, some in ids.items()}
+
+    def _line(self, text: str, **told: object) -> str:
+        told = {"feed": self.feed, **self.ids, **told}
+        return log_lines.line(text, logger=_LOGGER, told=told)

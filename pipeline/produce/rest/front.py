@@ -2,14 +2,15 @@
 
 import ipaddress
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline import log_ids, trace_context
 from pipeline.produce.rest.body import CallerGone
-from pipeline.produce.rest.exchange import CALLER_GONE, Exchange, request_id, write_line
+from pipeline.produce.rest.exchange import CALLER_GONE, Exchange, request_id
 from pipeline.produce.rest.problems import (
     FORBIDDEN,
     INTERNAL,
@@ -21,6 +22,10 @@ from pipeline.produce.rest.problems import (
 )
 from pipeline.produce.rest.senders import LOCAL, Sender
 from pipeline.produce.rest.service import Service
+from pipeline.tracing.setting import find_tracing
+
+if TYPE_CHECKING:
+    from pipeline.tracing.requests import RequestTrace
 
 _HEADERS: Final = {
     "x-content-type-options": "nosniff",
@@ -30,6 +35,7 @@ _HEADERS: Final = {
 }
 _OPEN: Final = ("/healthz", "/readyz", "/metrics", "/problems")
 _FEEDS: Final = "/v1/feeds/"
+_TRACEPARENT: Final = trace_context.NAME.encode()
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -54,11 +60,23 @@ class Front:
         headers = dict(scope["headers"])
         exchange = Exchange(request_id(headers.get(b"x-request-id")))
         scope.setdefault("state", {})["exchange"] = exchange
+        with log_ids.bound(request_id=exchange.request_id):
+            await self._answer(scope, headers, exchange, receive, send)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        exchange: Exchange,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         # Whoever may GET may HEAD: the server leaves out the body.
         inner = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         answer = _Answer(send, exchange, expects=b"expect" in headers)
         try:
             exchange.sender = self._admitted(scope, headers)
+            exchange.trace = _trace_of(scope)  # nobody else's requests fill the collector
             if not scope["path"].isprintable():  # a route would not see a line break at its end
                 raise Problem(NOT_FOUND, "There is nothing at this path")
             await self._app(inner, receive, answer)
@@ -107,7 +125,7 @@ class Front:
     def _tell(self, exchange: Exchange, method: str, scope: Scope) -> None:
         route = getattr(scope.get("route"), "path", "unknown")
         self._service.metrics.answered(exchange, route)
-        write_line(exchange.line(method, route))
+        exchange.tell(method, route)
 
 
 class _Answer:
@@ -141,6 +159,14 @@ def _presented(scope: Scope) -> str | None:
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     scheme, _, key = (given[0] if len(given) == 1 else b"").decode("latin-1").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else None
+
+
+def _trace_of(scope: Scope) -> "RequestTrace | None":
+    """The trace of a request that may send; of two headers, nobody could tell which counts."""
+    if not scope["path"].startswith(_FEEDS) or (tracing := find_tracing()) is None:
+        return None
+    given = [value for name, value in scope["headers"] if name == _TRACEPARENT]
+    return tracing.request(given[0] if len(given) == 1 else None)
 
 
 def _is_loopback(host: bytes) -> bool:

@@ -15,6 +15,7 @@ from pipeline.produce.dispatch import BYTES, weigh
 from pipeline.produce.rest import answers, ids
 from pipeline.produce.rest.body import read_body
 from pipeline.produce.rest.exchange import Exchange
+from pipeline.produce.rest.gather import Outcome
 from pipeline.produce.rest.idempotency import Claim
 from pipeline.produce.rest.once import Done, once
 from pipeline.produce.rest.problems import (
@@ -26,6 +27,7 @@ from pipeline.produce.rest.problems import (
 )
 from pipeline.produce.rest.records import Reader, is_batch, split
 from pipeline.produce.rest.service import Service
+from pipeline.produce.stamping import fitting
 
 _AT_ONCE: Final = 50  # records that are checked before other requests have their turn
 
@@ -56,6 +58,7 @@ class Intake:
         exchange: Exchange = request.state.exchange
         exchange.feed = self._feed.name
         given, key = ids.event_id(request), ids.idempotency_key(request)
+        exchange.draws = given is None and key is None
         self._pace(exchange, 1)
         with self._service.room.share() as share:
             body = await read_body(request, exchange, self._service.limits, share)
@@ -64,7 +67,7 @@ class Intake:
                 share.take(messages=1)
                 exchange.records = 1
                 name = ids.for_one(exchange.sender.name, given, claim)
-                done = await self._one(body, name, claim)
+                done = await self._one(body, name, claim, exchange)
             else:
                 records = split(body)
                 share.take(messages=len(records))
@@ -74,11 +77,11 @@ class Intake:
         exchange.outcome = done.outcome
         return answers.respond(done)
 
-    async def _one(self, body: bytes, name: str, claim: Claim | None) -> Done:
-        event = self._event(body, name, TOO_LARGE)
+    async def _one(self, body: bytes, name: str, claim: Claim | None, exchange: Exchange) -> Done:
+        event = self._event(body, name, TOO_LARGE, exchange.begin_sending(self._feed))
 
         async def work() -> Done:
-            [outcome] = await self._service.gatherer.send(self._feed.name, [event])
+            [outcome] = await self._send([event], exchange)
             return answers.for_one(answers.result(event.event_id, outcome, self._feed.name))
 
         return await once(self._service.store, claim, work)
@@ -88,11 +91,11 @@ class Intake:
     ) -> Done:
         if len(records) > 1:
             self._pace(exchange, len(records) - 1, taken=1)
-        checked = await self._check(records)
+        checked = await self._check(records, exchange.begin_sending(self._feed))
         events = [each for each in checked if isinstance(each, Event)]
 
         async def work() -> Done:
-            outcomes = iter(await self._service.gatherer.send(self._feed.name, events))
+            outcomes = iter(await self._send(events, exchange))
             results = [
                 answers.result(each.event_id, next(outcomes), self._feed.name)
                 if isinstance(each, Event)
@@ -105,11 +108,17 @@ class Intake:
             return await work()
         return await once(self._service.store, claim, work)
 
-    async def _check(self, records: Sequence[_Named]) -> list[Event | Problem]:
+    async def _send(self, events: Sequence[Event], exchange: Exchange) -> list[Outcome]:
+        outcomes = await self._service.gatherer.send(self._feed.name, events)
+        answered = zip(events, outcomes, strict=True)
+        exchange.sent({name: event.event_id for event, name in answered if isinstance(name, str)})
+        return outcomes
+
+    async def _check(self, records: Sequence[_Named], trace: str | None) -> list[Event | Problem]:
         checked: list[Event | Problem] = []
         for place, (raw, name) in enumerate(records, start=1):
             try:
-                checked.append(self._event(raw, name, CONTRACT))
+                checked.append(self._event(raw, name, CONTRACT, trace))
             except Problem as problem:
                 self._service.metrics.rejected(problem.reason)
                 checked.append(problem)
@@ -117,8 +126,10 @@ class Intake:
                 await asyncio.sleep(0)
         return checked
 
-    def _event(self, raw: bytes | msgspec.Raw, name: str, too_large: Kind) -> Event:
-        event = Event(name, self._reader.read(raw))
+    def _event(
+        self, raw: bytes | msgspec.Raw, name: str, too_large: Kind, trace: str | None
+    ) -> Event:
+        event = fitting(Event(name, self._reader.read(raw), trace=trace))
         if weigh(event) > BYTES:
             detail = f"The record and its event id have more than the {BYTES} bytes that SQS takes"
             raise Problem(too_large, detail, feed=self._feed.name, rule="too_large")

@@ -12,7 +12,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from pipeline.errors import SettingsError
-from pipeline.produce.rest.exchange import Exchange, request_id, write_line
+from pipeline.produce.rest.exchange import Exchange, request_id
 from pipeline.produce.rest.problems import MEDIA_TYPE, Problem
 from pipeline.produce.rest.protocol import Protocol
 from pipeline.produce.rest.service import Service
@@ -78,7 +78,7 @@ def _refused(service: Service, problem: Problem) -> bytes:
     body = problem.body(exchange.error())
     service.metrics.rejected(problem.reason)
     service.metrics.answered(exchange, "none")
-    write_line(exchange.line("none", "none"))
+    exchange.tell("none", "none")
     return _response(problem, body)
 
 

@@ -1,0 +1,1 @@
+"""Traces over OpenTelemetry, where they are asked for: docs/tracing.md."""
