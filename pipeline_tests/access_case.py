@@ -14,7 +14,7 @@ from pipeline_tests.outside_world import ask
 EVERYBODY: Final = (*ROLES, "public")
 
 QUARANTINE: Final = "feed key message_id reason field receive_count sent_at"
-ACCOUNT: Final = "batch_id feed run_id received loaded duplicate quarantined released"
+ACCOUNT: Final = "batch_id feed run_id received loaded duplicate quarantined released reasons"
 
 MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     # object: role: what it may; with columns, those only. Who is not named may nothing.
@@ -26,13 +26,17 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
         },
         "custodian": {"SELECT": f"{QUARANTINE} quarantined_at"},
         "auditor": {"SELECT": f"{QUARANTINE} quarantined_at"},
+        "monitor": {"SELECT": "feed reason field quarantined_at"},
     },
     "pipeline.quarantine_taken": {},
     "pipeline.quarantine_left": {"loader": {"SELECT": "*"}, "auditor": {"SELECT": "*"}},
     "pipeline.account": {
         "loader": {"SELECT": "*", "INSERT": ACCOUNT},
         "auditor": {"SELECT": "*"},
+        "monitor": {"SELECT": "*"},
     },
+    "pipeline.total": {"monitor": {"SELECT": "*"}},
+    "pipeline.total_slot_seq": {},
     "pipeline.keyring": {
         "loader": {"SELECT": "fingerprint", "INSERT": "fingerprint"},
         "custodian": {"SELECT": "fingerprint"},
@@ -53,7 +57,11 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     "pipeline.idempotency": {
         "producer": {"SELECT": "*", "INSERT": "*", "UPDATE": "*", "DELETE": "*"}
     },
-    "pipeline.schema_version": {"loader": {"SELECT": "*"}, "producer": {"SELECT": "*"}},
+    "pipeline.schema_version": {
+        "loader": {"SELECT": "*"},
+        "producer": {"SELECT": "*"},
+        "monitor": {"SELECT": "*"},
+    },
     "public.user_logins": {
         "loader": {"SELECT": "*", "INSERT": "*"},
         "analyst": {"SELECT": "*"},
@@ -87,11 +95,16 @@ MATRIX: Final[dict[str, dict[str, dict[str, str]]]] = {
     "pipeline.lock_chosen(uuid,text,bytea,integer)": {},
     "pipeline.refuse_taken()": {},
     "pipeline.prune(text,integer,timestamp with time zone,integer)": {"loader": {"EXECUTE": "*"}},
+    "pipeline.add_run(text,text,jsonb,double precision)": {"loader": {"EXECUTE": "*"}},
+    "pipeline.add_account()": {},
+    "pipeline.take_slot(text)": {},
+    "pipeline.sum_by_name(jsonb,jsonb)": {},
     "schema pipeline": {
         "loader": {"USAGE": "*"},
         "producer": {"USAGE": "*"},
         "custodian": {"USAGE": "*"},
         "auditor": {"USAGE": "*"},
+        "monitor": {"USAGE": "*"},
     },
     "schema lab": {
         "loader": {"USAGE": "*"},

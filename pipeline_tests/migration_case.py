@@ -56,6 +56,10 @@ _LATER: Final = {
         DROP TABLE pipeline.quarantine_left;
         """,
     ),
+    "0006": (
+        "ALTER TABLE pipeline.account ADD COLUMN reasons jsonb",
+        "ALTER TABLE pipeline.account DROP COLUMN reasons",
+    ),
 }
 _FILLED: Final = {
     "public.user_logins": "*",

@@ -13,6 +13,7 @@ from pipeline.errors import SettingsError
 POSTGRES_URL = "PIPELINE_POSTGRES_URL"
 CUSTODIAN_URL = "PIPELINE_CUSTODIAN_URL"
 OWNER_URL = "PIPELINE_OWNER_URL"
+MONITOR_URL = "PIPELINE_MONITOR_URL"
 KEYRING = "PIPELINE_KEYRING"
 KEYRING_KMS_KEY = "PIPELINE_KEYRING_KMS_KEY"
 ENVIRONMENT = "PIPELINE_ENVIRONMENT"
@@ -153,7 +154,7 @@ def _check_halves(environment: Mapping[str, str], aws: Sequence[str]) -> None:
 
 def without_services(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment without the settings that would choose other than embedded services."""
-    ours = {POSTGRES_URL, CUSTODIAN_URL, OWNER_URL, KEYRING, KEYRING_KMS_KEY}
+    ours = {POSTGRES_URL, CUSTODIAN_URL, OWNER_URL, MONITOR_URL, KEYRING, KEYRING_KMS_KEY}
     return {
         name: value for name, value in environment.items() if name not in _AWS and name not in ours
     }

@@ -13,12 +13,12 @@ from psycopg import sql
 
 from pipeline.contract import Feed
 
-ROLES: Final = ("loader", "producer", "analyst", "custodian", "auditor")
+ROLES: Final = ("loader", "producer", "analyst", "custodian", "auditor", "monitor")
 """Groups that nobody logs in as; log-ins are made members of them."""
 
 _IN_LEDGER = "feed, key, content"
 _IN_QUARANTINE = "feed, key, message_id, reason, field, receive_count, sent_at"
-_IN_ACCOUNT = "batch_id, feed, run_id, received, loaded, duplicate, quarantined, released"
+_IN_ACCOUNT = "batch_id, feed, run_id, received, loaded, duplicate, quarantined, released, reasons"
 
 # Columns are named where a table has one that the role has no business with: a time is always
 # the server's, and what is sealed is read by nobody.
@@ -35,7 +35,7 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "INSERT (feed, field, token, subject, sealed) ON pipeline.vault",
         "SELECT (feed, field, subject) ON pipeline.forgotten",
         "INSERT, SELECT, UPDATE ON pipeline.fetch, pipeline.fetch_page, pipeline.fetch_source",
-        "EXECUTE ON FUNCTION pipeline.prune",
+        "EXECUTE ON FUNCTION pipeline.prune, pipeline.add_run",
         "SELECT ON pipeline.schema_version",
     ),
     "producer": (
@@ -63,6 +63,12 @@ _OWN: Final[dict[str, tuple[LiteralString, ...]]] = {
         "SELECT ON pipeline.quarantine_left",
         f"SELECT ({_IN_QUARANTINE}, quarantined_at) ON pipeline.quarantine",
     ),
+    "monitor": (
+        "USAGE ON SCHEMA pipeline",
+        "SELECT ON pipeline.total, pipeline.account",
+        "SELECT (feed, reason, field, quarantined_at) ON pipeline.quarantine",
+        "SELECT ON pipeline.schema_version",
+    ),
 }
 _OURS: Final[tuple[LiteralString, ...]] = (
     "SCHEMA pipeline",
@@ -82,6 +88,7 @@ _ON_THE_DATABASE: Final[dict[str, tuple[LiteralString, ...]]] = {
     "analyst": ("CONNECT",),
     "custodian": ("CONNECT",),
     "auditor": ("CONNECT",),
+    "monitor": ("CONNECT",),
 }
 
 

@@ -2,10 +2,18 @@
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    generate_latest,
+)
 
 from pipeline.produce.rest.exchange import Exchange
 from pipeline.produce.rest.room import Room
+from pipeline.release import build_info
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -21,6 +29,8 @@ class Metrics:
 
     def __init__(self, room: Room) -> None:
         self._registry = CollectorRegistry()
+        build = Info("pipeline_build", "Which release this process runs.", registry=self._registry)
+        build.info(build_info())
         self._requests = self._counter(
             "requests", "Requests, by route and status.", "route", "status"
         )

@@ -1,0 +1,1 @@
+"""Prometheus: whom it asks, and when it tells people."""

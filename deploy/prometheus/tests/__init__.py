@@ -1,0 +1,1 @@
+"""What holds with the real promtool and Prometheus: `make monitoring`."""
