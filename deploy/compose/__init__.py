@@ -1,0 +1,1 @@
+"""What deploy/compose.yaml mounts, and the command that makes its secret files."""

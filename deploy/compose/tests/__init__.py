@@ -1,0 +1,1 @@
+"""The services of deploy/compose.yaml, run as processes: `make compose`."""
