@@ -70,7 +70,7 @@ class SteeredQueue:
             data=json.dumps(content).encode(),
             headers={"x-amz-target": f"QueueControl.{operation}"},
         )
-        with urllib.request.urlopen(request, timeout=_STEER_SECONDS) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(request, timeout=_STEER_SECONDS) as answer:  # noqa: S310 - as above  # nosec B310
             told: dict[str, Any] = json.load(answer)
         return told
 

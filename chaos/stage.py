@@ -191,7 +191,7 @@ class Stage:
             data=json.dumps(content).encode(),
             headers={"x-amz-target": f"QueueControl.{operation}"},
         )
-        with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310 - as above
+        with urllib.request.urlopen(request, timeout=_CALL_SECONDS) as answer:  # noqa: S310 - as above  # nosec B310
             told: dict[str, Any] = json.load(answer)
         return told
 

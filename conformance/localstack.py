@@ -138,7 +138,7 @@ def _wait_until_ready(server: subprocess.Popen[bytes], url: str, log: Path) -> N
     deadline = time.monotonic() + _READY_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"{url}/_localstack/health", timeout=2).close()  # noqa: S310 - a loopback URL of our own
+            urllib.request.urlopen(f"{url}/_localstack/health", timeout=2).close()  # noqa: S310 - a loopback URL of our own  # nosec B310
             return
         time.sleep(0.2)
     raise LocalServiceError(

@@ -7,10 +7,22 @@ import threading
 import warnings
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from pipeline.errors import told
 from pipeline.scrubbing import Withheld, scrub, withhold
+
+WORDY: Final = (
+    "botocore",
+    "boto3",
+    "s3transfer",
+    "urllib3",
+    "psycopg",
+    "sqlalchemy",
+    "httpx",
+    "httpcore",
+)
+"""Libraries that log what passes through them, bodies and parameters included, below a warning."""
 
 
 def install() -> None:
@@ -31,7 +43,14 @@ def install() -> None:
         sys.unraisablehook = _Unraisable(sys.unraisablehook)
     if not isinstance(warnings.formatwarning, _Warnings):
         warnings.formatwarning = _Warnings(warnings.formatwarning)
+    hold_at_warnings()
     forbid_core_dumps()
+
+
+def hold_at_warnings() -> None:
+    """What a library says in detail stays unsaid, also where everything is set to debug."""
+    for logger in map(logging.getLogger, WORDY):
+        logger.setLevel(max(logger.level, logging.WARNING))
 
 
 def forbid_core_dumps() -> None:

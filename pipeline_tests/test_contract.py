@@ -169,8 +169,13 @@ FEED_RULES: dict[str, tuple[dict[str, object], str]] = {
     "schema too long": ({"table": f"{'n' * 64}.orders"}, "table: "),
     "table in a database": ({"table": "a.b.c"}, "table: "),
     "table begins with a digit": ({"table": "1st"}, "table: "),
+    "table with a quote": ({"table": 'a"; DROP TABLE b; --'}, "table: "),
+    "schema with a semicolon": ({"table": "a;.orders"}, "table: "),
+    "table of other letters": ({"table": "größe"}, "table: "),
+    "table of letters that look alike": ({"table": "\N{CYRILLIC SMALL LETTER A}bc"}, "table: "),
     "queue empty": ({"queue": ""}, "queue: "),
     "queue too long": ({"queue": "q" * 81}, "queue: "),
+    "queue with a path": ({"queue": "../orders"}, "queue: "),
     "queue is FIFO": ({"queue": "orders.fifo"}, "queue: "),
     "no fields": ({"fields": ()}, "fields: 1 to 1597"),
     "no field that has a column": (

@@ -175,6 +175,14 @@ def test_the_safeguards_stand_on_the_command_line(tmp_path: Path) -> None:
     assert told.splitlines()[-1] == GUARDED
 
 
+def test_dagster_tells_its_makers_nothing() -> None:
+    """In each instance that is shipped; its default is to send figures."""
+    instances = [CHECKOUT / "dagster.yaml", *CHECKOUT.glob("deploy/**/dagster.yaml")]
+    assert len(instances) > 1
+    for each in instances:
+        assert "\ntelemetry:\n  enabled: false" in each.read_text(encoding="utf-8"), each
+
+
 def test_dagster_finds_the_definitions_by_the_workspace_file(tmp_path: Path) -> None:
     told = run(
         "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml",

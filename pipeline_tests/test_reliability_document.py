@@ -1,20 +1,18 @@
 """The table of docs/reliability.md has a row for each fault, and each test in it is there."""
 
-import ast
 import re
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import pytest
 
-ROOT: Final = Path(__file__).parent.parent
+from pipeline_tests.named_tests import ROOT, docstrings_of, named_in
+
 FAULTS: Final = range(1, 73)
 ENOUGH: Final = 65
 """So many faults are to be covered by tests at least."""
 
 _ROW: Final = re.compile(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
-_TEST: Final = re.compile(r"`([\w/]+\.py)::(\w+)`")
 _NUMBERS: Final = re.compile(r"\b[Ff]aults? (\d+(?: to \d+)?(?:(?:, | and )\d+(?: to \d+)?)*)")
 
 
@@ -29,9 +27,7 @@ class Row(NamedTuple):
 def rows() -> list[Row]:
     """The rows of the table, in their order."""
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    return [
-        Row(int(number), _TEST.findall(shown), shown) for number, *_, shown in _ROW.findall(text)
-    ]
+    return [Row(int(number), named_in(shown), shown) for number, *_, shown in _ROW.findall(text)]
 
 
 def numbers(docstring: str | None) -> set[int]:
@@ -45,17 +41,7 @@ def numbers(docstring: str | None) -> set[int]:
 
 def named_by_tests(file: str) -> Mapping[str, set[int]]:
     """The faults that each test of a file names: in its own docstring or in one around it."""
-    path = ROOT / ("" if "/" in file else "pipeline_tests") / file
-    return dict(_tests(ast.parse(path.read_text(encoding="utf-8")), set()))
-
-
-def _tests(around: ast.Module | ast.ClassDef, named: set[int]) -> Iterator[tuple[str, set[int]]]:
-    named = named | numbers(ast.get_docstring(around))
-    for each in around.body:
-        if isinstance(each, ast.ClassDef):
-            yield from _tests(each, named)
-        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield each.name, named | numbers(ast.get_docstring(each))
+    return {name: numbers(said) for name, said in docstrings_of(file).items()}
 
 
 def test_each_fault_has_one_row() -> None:
@@ -71,7 +57,7 @@ def test_enough_faults_are_covered_and_of_the_others_it_is_said_why() -> None:
 
 
 @pytest.mark.parametrize("row", [row for row in rows() if row.tests], ids=lambda row: row.fault)
-def test_the_tests_of_a_row_are_there_and_name_the_fault(row: Row) -> None:
+def test_the_docstrings_of_a_row_are_there_and_name_the_fault(row: Row) -> None:
     for file, name in row.tests:
         found = named_by_tests(file)
         assert name in found, f"{file} has no {name}"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import dagster as dg
 import pytest
+from mypy_boto3_sqs import SQSClient
 
 from pipeline import safeguards
 from pipeline.errors import KeyringError, values_kept_out
@@ -166,6 +167,27 @@ def test_a_warning_is_scrubbed() -> None:
     safeguards.install()
     text = warnings.formatwarning(f"cannot read {PERSONAL}", UserWarning, "a.py", 1, "x = 1")
     assert "UserWarning: cannot read [email]" in text
+
+
+def test_libraries_that_log_bodies_stay_silent_where_everything_is_set_to_debug(
+    sqs: SQSClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library botocore would write each request and answer, whole."""
+    levels = {name: logging.getLogger(name).level for name in safeguards.WORDY}
+    caplog.set_level(logging.DEBUG)
+    try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.DEBUG)
+        url = sqs.create_queue(QueueName="wordy")["QueueUrl"]
+        assert "CreateQueue" in caplog.text
+        safeguards.install()
+        sqs.send_message(QueueUrl=url, MessageBody=CANARY)
+        answer = sqs.receive_message(QueueUrl=url)
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    assert [each["Body"] for each in answer["Messages"]] == [CANARY]
+    assert CANARY not in caplog.text
 
 
 def test_installing_twice_changes_nothing() -> None:

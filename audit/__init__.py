@@ -1,0 +1,1 @@
+"""What `make audit` looks for: known holes, doubtful code, secrets (docs/security.md)."""
