@@ -75,7 +75,7 @@ class TestMigrate:
                     " WHERE table_schema IN ('public', 'lab', 'pipeline')",
                 )
             )
-            == 17
+            == 18
         )
 
     def test_it_may_be_done_again(self, warehouse_url: str) -> None:

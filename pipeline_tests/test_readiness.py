@@ -70,6 +70,7 @@ def test_everything_is_there_after_the_check(warehouse_url: str, keyring: Path) 
         ("pipeline", "quarantine_left"),
         ("pipeline", "quarantine_taken"),
         ("pipeline", "schema_version"),
+        ("pipeline", "total"),
         ("pipeline", "vault"),
         ("public", "user_logins"),
     ]
