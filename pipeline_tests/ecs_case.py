@@ -23,7 +23,7 @@ from pipeline_tests.aws_case import SETTINGS, role, tasks
 from pipeline_tests.launched_runs import SECRETS
 from pipeline_tests.postgres_fixtures import database
 
-FOLDER: Final = Path(pipeline.__file__).parents[1] / "deploy" / "ecs"
+DEPLOY: Final = Path(pipeline.__file__).parents[1] / "deploy"
 FAMILY: Final = role("run")
 
 _ACCOUNT: Final = SETTINGS.account
@@ -111,7 +111,7 @@ def _cluster(home: Path, postgres_url: str, patch: pytest.MonkeyPatch) -> Iterat
         launchType="FARGATE",
         networkConfiguration={"awsvpcConfiguration": network},
     )["tasks"][0]
-    shutil.copy(FOLDER.parent / "dagster.yaml", home)
+    shutil.copy(DEPLOY / "dagster.yaml", home)
     with (
         _metadata_endpoint(daemon, patch),
         dg.DagsterInstance.from_config(str(home)) as instance,

@@ -18,13 +18,13 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster_shared.serdes import deserialize_value
 
 from pipeline_tests.aws_case import SETTINGS
-from pipeline_tests.ecs_case import FAMILY, FOLDER, Cluster, ecs, filled_in
+from pipeline_tests.ecs_case import DEPLOY, FAMILY, Cluster, ecs, filled_in
 from pipeline_tests.launched_runs import SECRETS, again, begin, launch
 from pipeline_tests.world import World, sample_bodies
 
 __all__ = ["ecs"]
 
-ROOT: Final = FOLDER.parents[1]
+ROOT: Final = DEPLOY.parent
 MOST_OVERRIDES: Final = 8192
 """Characters that RunTask takes as overrides, as the API reference of ECS says."""
 

@@ -67,7 +67,7 @@ def read_facts(client: "SQSClient", feed: Feed, name: str) -> QueueFacts:
         dead_letters=str(policy["deadLetterTargetArn"]).rpartition(":")[2] if policy else None,
         deliveries=int(policy.get("maxReceiveCount", 0)),
         encrypted=bool(said.get("KmsMasterKeyId")) or said.get("SqsManagedSseEnabled") == "true",
-        skew=_skew(headers.get("date"), (asked + time.time()) / 2),
+        skew=clock_ahead(headers.get("date"), (asked + time.time()) / 2),
     )
 
 
@@ -102,8 +102,13 @@ def wrong_environment(feed: Feed, tagged: str, environment: str) -> WrongEnviron
     )
 
 
-def _skew(date: str | None, now: float) -> float | None:
-    """How far ahead a clock is that gives whole seconds (RFC 9110), cut off."""
+def clock_ahead(date: str | None, now: float) -> float | None:
+    """By how many seconds a clock is ahead of ours, by the `Date` of an answer.
+
+    Args:
+        date: The header: whole seconds (RFC 9110), cut off. Anything else tells nothing.
+        now: Our own time at that moment, in seconds since 1970.
+    """
     if not date:
         return None
     try:

@@ -1,6 +1,5 @@
 """The Dockerfile pleases hadolint without an exception, and keeps what the deployments count on."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from typing import Final
 import yaml  # type: ignore[import-untyped]
 
 from deploy.image import locks, sbom
+from pipeline_tests.stack_template import read
 
 DOCKERFILE: Final = locks.ROOT / "deploy" / "Dockerfile"
 TEXT: Final = DOCKERFILE.read_text().replace("\\\n", " ")
@@ -40,10 +40,12 @@ def test_every_target_of_the_locks_is_one_of_the_dockerfile() -> None:
 
 def test_nobody_is_who_the_deployments_say() -> None:
     runtime = stage("runtime")
-    task = json.loads((locks.ROOT / "deploy" / "ecs" / "task-definition.json").read_text())
-    container = task["containerDefinitions"][0]
-    assert f"USER {container['user']}" in runtime
-    assert f"VOLUME {container['mountPoints'][0]['containerPath']}" in runtime
+    stack = read(locks.ROOT / "deploy" / "aws" / "runs.yaml")
+    for resource in stack["Resources"].values():
+        if resource["Type"] == "AWS::ECS::TaskDefinition":
+            [container] = resource["Properties"]["ContainerDefinitions"]
+            assert f"USER {container['User']}" in runtime
+            assert f"VOLUME {container['MountPoints'][0]['ContainerPath']}" in runtime
     values = yaml.safe_load((locks.ROOT / "deploy" / "kubernetes" / "values.yaml").read_text())
     pod = values["dagsterWebserver"]["podSecurityContext"]
     assert f"USER {pod['runAsUser']}:{pod['runAsGroup']}" in runtime

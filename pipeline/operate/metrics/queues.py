@@ -5,13 +5,13 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.contract import Feed
 from pipeline.errors import PipelineError, QueueError, values_kept_out
 from pipeline.operate.metrics.reading import QueueReading, QueuesReading
 from pipeline.resources.outside import LOOK_SECONDS
+from pipeline.resources.queue_facts import clock_ahead
 from pipeline.resources.sqs import SqsQueue
 from pipeline.resources.sqs_client import Endpoint, make_client, translated
 
@@ -124,14 +124,4 @@ def _attributes(
             feed=feed.name,
         )
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
-    return said, _ahead(headers.get("date"), (asked + time.time()) / 2)
-
-
-def _ahead(date: str | None, now: float) -> float | None:
-    """By how much a clock is ahead that gives whole seconds (RFC 9110), cut off."""
-    if not date:
-        return None
-    try:
-        return parsedate_to_datetime(date).timestamp() + 0.5 - now
-    except (ValueError, TypeError):
-        return None
+    return said, clock_ahead(headers.get("date"), (asked + time.time()) / 2)
