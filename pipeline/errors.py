@@ -36,7 +36,7 @@ of anybody's data, because Dagster stores the text of exceptions in the clear.
 import contextlib
 import traceback
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class PipelineError(Exception):
@@ -85,6 +85,15 @@ class SettingsError(PipelineError):
     """An environment setting is missing or contradicts another."""
 
     code = "E_SETTINGS"
+
+    @classmethod
+    def of_port(cls, port: int, error: OSError | OverflowError) -> Self:
+        """The error for an address that a server was told to listen on and cannot have."""
+        why = getattr(error, "strerror", None) or "not a port"
+        return cls(
+            f"port {port} of the host cannot be listened on ({why})",
+            remedy="Choose another --port or --host, or end who has it",
+        )
 
 
 class KeyringError(PipelineError):

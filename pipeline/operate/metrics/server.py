@@ -87,11 +87,7 @@ def listen(host: str, port: int, registry: CollectorRegistry) -> WSGIServer:
     try:
         server = (_ServerOfV6 if ":" in host else _Server)((host, port), _Handler)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or "not a port"
-        raise SettingsError(
-            f"port {port} of the host cannot be listened on ({why})",
-            remedy="Choose another --port or --host, or end who has it",
-        ) from None
+        raise SettingsError.of_port(port, error) from None
     server.set_app(make_app(registry))
     return server
 

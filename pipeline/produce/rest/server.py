@@ -30,11 +30,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or "not a port"
-        raise SettingsError(
-            f"port {port} of the host cannot be listened on ({why})",
-            remedy="Choose another --port or --host, or end who has it",
-        ) from None
+        raise SettingsError.of_port(port, error) from None
 
 
 def make_server(app: ASGIApp, service: Service) -> uvicorn.Server:
